@@ -1,5 +1,5 @@
-import { constants } from 'node:os';
-import { type Options, type ResultPromise, execa } from 'execa';
+import type { constants } from 'node:os';
+import { execa, type Options, type ResultPromise } from 'execa';
 import { messageOf, UserError } from './errors.ts';
 import { findTool, searchPath, type ToolName } from './tools.ts';
 
@@ -44,7 +44,8 @@ export function spawnOptions(options: RunOptions = {}) {
 
 /** A command line that can be pasted into a shell. */
 export function shellLine(command: string, args: readonly string[]): string {
-  const quote = (word: string) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`);
+  const quote = (word: string) =>
+    /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
   return [command, ...args].map(quote).join(' ');
 }
 
@@ -67,7 +68,11 @@ export function start<Extra extends Options>(
  * Runs a tool to its end and returns its standard output.
  * @throws UserError *cannot <purpose>: <tool> …*, with the tool's last words and the command line.
  */
-export async function run(name: ToolName, args: readonly string[], options: RunOptions = {}): Promise<string> {
+export async function run(
+  name: ToolName,
+  args: readonly string[],
+  options: RunOptions = {},
+): Promise<string> {
   try {
     const { stdout } = await start(name, args, options);
     return String(stdout ?? '');
@@ -85,7 +90,12 @@ interface ToolFailure {
 }
 
 /** Turns execa's error into a sentence. An abort by the caller's signal is rethrown as its reason. */
-export function toolError(name: ToolName, args: readonly string[], error: unknown, options: RunOptions = {}): Error {
+export function toolError(
+  name: ToolName,
+  args: readonly string[],
+  error: unknown,
+  options: RunOptions = {},
+): Error {
   if (error instanceof UserError) return error;
   const failure = error as ToolFailure;
   if (failure.isCanceled && options.signal?.aborted) return options.signal.reason as Error;

@@ -1,0 +1,94 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { UserError } from '../host/errors.ts';
+import { type RunOptions, run } from '../host/run.ts';
+
+/** Keyrings that Debian's and Ubuntu's own packages install, by the `Origin` of a release file. */
+const keyrings: Record<string, string> = {
+  Debian: '/usr/share/keyrings/debian-archive-keyring.gpg',
+  Ubuntu: '/usr/share/keyrings/ubuntu-archive-keyring.gpg',
+};
+
+/** One suite of a package archive, as the host's own apt knows it. */
+export interface AptSource {
+  uri: string;
+  suite: string;
+  codename: string;
+  component: string;
+  keyring: string;
+}
+
+/**
+ * apt with state of its own in `folder`: the system's lists, caches and locks are neither needed nor touched,
+ * so an ordinary account can use it. Signatures are always checked.
+ */
+export class PrivateApt {
+  readonly #options: string[];
+
+  private constructor(folder: string, extra: string[]) {
+    this.#options = [
+      ['Dir::State', join(folder, 'state')],
+      ['Dir::State::lists', join(folder, 'lists')],
+      ['Dir::Cache', join(folder, 'cache')],
+      ['APT::Sandbox::User', 'root'],
+      ['Acquire::Retries', '3'],
+      ['Acquire::IndexTargets::deb::DEP-11::DefaultEnabled', 'false'],
+    ]
+      .map(([name, value]) => `${name}=${value}`)
+      .concat(extra)
+      .flatMap((option) => ['-o', option]);
+  }
+
+  /** `sourcesFile` replaces the host's sources. */
+  static async open(folder: string, sourcesFile?: string): Promise<PrivateApt> {
+    for (const name of ['state', 'lists/partial', 'cache/archives/partial']) {
+      await mkdir(join(folder, name), { recursive: true, mode: 0o700 });
+    }
+    return new PrivateApt(
+      folder,
+      sourcesFile === undefined
+        ? []
+        : [`Dir::Etc::SourceList=${sourcesFile}`, 'Dir::Etc::SourceParts=/dev/null'],
+    );
+  }
+
+  /** Runs an apt-get verb and returns its standard output. */
+  async get(args: string[], options: RunOptions = {}): Promise<string> {
+    return run('apt-get', [...this.#options, '-q', ...args], options);
+  }
+}
+
+/**
+ * The host's own Debian or Ubuntu sources, third-party ones left out.
+ * @throws UserError where the host has none that apt trusts.
+ */
+export async function hostSources(folder: string, signal?: AbortSignal): Promise<AptSource[]> {
+  const apt = await PrivateApt.open(folder);
+  await apt.get(['update'], {
+    signal,
+    hint: 'the base is built from the packages of /etc/apt/sources.list*',
+  });
+  const format = '$(REPO_URI)|$(RELEASE)|$(CODENAME)|$(COMPONENT)|$(ORIGIN)|$(TRUSTED)';
+  const lines = await apt.get(['indextargets', '--format', format, 'Created-By: Packages'], { signal });
+  const sources = lines.split('\n').flatMap((line): AptSource[] => {
+    const [uri = '', suite = '', codename = '', component = '', origin = '', trusted] = line.split('|');
+    const keyring = keyrings[origin];
+    return keyring === undefined || trusted !== 'yes' ? [] : [{ uri, suite, codename, component, keyring }];
+  });
+  if (sources.length === 0) {
+    throw new UserError(
+      "cannot build the base: the host's apt sources hold no signed Debian or Ubuntu archive",
+      {
+        hint: 'put a root file system or disk image into base_images/ instead',
+      },
+    );
+  }
+  return sources;
+}
+
+/** The sources as lines of a sources.list. */
+export function sourcesList(sources: AptSource[]): string {
+  return sources
+    .map(({ uri, suite, component, keyring }) => `deb [signed-by=${keyring}] ${uri} ${suite} ${component}\n`)
+    .join('');
+}

@@ -1,0 +1,32 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+/** A base system in the cache. */
+export interface Base {
+  /** SHA-256 of base.squashfs, lower-case hex: the content key of all that is made from it. */
+  id: string;
+  /** Root file system, squashfs. */
+  squashfs: string;
+  /** Linux kernel image (bzImage), as the distribution signed it. */
+  kernel: string;
+  /** Kernel release, the name of its folder below /usr/lib/modules. */
+  kernelRelease: string;
+  /** Where it came from, for people. */
+  origin: string;
+  /** Names and versions of its packages: `name<TAB>version` a line. */
+  packages: string;
+}
+
+/** What an entry's meta.json holds. */
+export type BaseMeta = Pick<Base, 'id' | 'kernelRelease' | 'origin'>;
+
+/** Opens a cache entry that {@link buildBase} filled. */
+export async function openBase(folder: string): Promise<Base> {
+  const meta = JSON.parse(await readFile(join(folder, 'meta.json'), 'utf8')) as BaseMeta;
+  return {
+    ...meta,
+    squashfs: join(folder, 'base.squashfs'),
+    kernel: join(folder, 'vmlinuz'),
+    packages: join(folder, 'packages.tsv'),
+  };
+}

@@ -1,0 +1,71 @@
+import { writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { UserError } from '../host/errors.ts';
+import { listSquashfs, readSquashfsFile } from '../host/squashfs.ts';
+
+/** What the CVM's kernel must have, as a module or built in, and why. */
+export const requiredModules: Record<string, string> = {
+  sev_guest: 'attestation reports',
+  dm_crypt: 'the encrypted root drive',
+  dm_verity: 'the seal of the root drive',
+  dm_integrity: 'the authenticated vault',
+  squashfs: 'the sealed layers',
+  overlay: 'stacking the layers',
+  ext4: 'the plain drives and the vault',
+  virtio_pci: 'every virtual device',
+  virtio_blk: 'the drives',
+  virtio_net: 'the network',
+  nf_tables: 'the firewall',
+  nft_ct: 'the firewall',
+};
+
+/** `sev-guest.ko.xz` -> `sev_guest`: modprobe treats dashes and underscores alike. */
+function moduleName(path: string): string {
+  return basename(path)
+    .replace(/\.ko(\.(xz|zst|gz))?$/, '')
+    .replaceAll('-', '_');
+}
+
+/**
+ * Names of required modules that a kernel lacks.
+ * @param paths files of the base, without leading slash
+ * @param builtin text of its modules.builtin
+ */
+export function missingModules(paths: string[], builtin: string): string[] {
+  const modules = paths.filter((path) => /\.ko(\.(xz|zst|gz))?$/.test(path));
+  const present = new Set([...modules, ...builtin.split('\n')].map(moduleName));
+  return Object.keys(requiredModules).filter((name) => !present.has(name));
+}
+
+/**
+ * Checks the kernel of the base.squashfs in `folder` and puts `vmlinuz` and `packages.tsv` beside it.
+ * @returns the kernel release
+ * @throws UserError naming what the kernel lacks.
+ */
+export async function checkKernel(folder: string, signal?: AbortSignal): Promise<string> {
+  const image = join(folder, 'base.squashfs');
+  const paths = await listSquashfs(image, signal);
+  const release = paths
+    .map((path) => /^usr\/lib\/modules\/([^/]+)\/kernel$/.exec(path)?.[1])
+    .find((name) => name);
+  if (release === undefined || !paths.includes('boot/vmlinuz')) {
+    throw new UserError('cannot use the base: it holds no kernel', {
+      hint: 'the base needs linux-image-amd64',
+    });
+  }
+  const builtin = await readSquashfsFile(image, `usr/lib/modules/${release}/modules.builtin`, { signal });
+  const [missing] = missingModules(paths, builtin.toString('utf8'));
+  if (missing !== undefined) {
+    throw new UserError(
+      `cannot use the base: its kernel ${release} lacks ${missing}, needed for ${requiredModules[missing]}`,
+      { hint: "install linux-image-amd64 in the base (Debian's cloud kernel, for one, has no sev-guest)" },
+    );
+  }
+  await writeFile(
+    join(folder, 'vmlinuz'),
+    await readSquashfsFile(image, 'boot/vmlinuz', { limit: 1 << 28, signal }),
+  );
+  const packages = await readSquashfsFile(image, 'usr/share/cvm-packages.tsv', { limit: 1 << 24, signal });
+  await writeFile(join(folder, 'packages.tsv'), packages);
+  return release;
+}

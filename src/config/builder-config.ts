@@ -1,0 +1,89 @@
+import { builderRules } from './builder-rules.ts';
+import { type BuilderValues, builderSchema } from './builder-schema.ts';
+import { check } from './check.ts';
+import type { Problem } from './problem.ts';
+
+/** An administrator's settings, checked, with every default filled in. Paths are as written: see `resolvePath`. */
+export interface BuilderConfig {
+  kbs: {
+    /** Without a slash at the end. */
+    url: string | undefined;
+    /** PEM file. */
+    ca: string | undefined;
+    /** Files; at most one of the two is given. */
+    adminKey: string | undefined;
+    adminToken: string | undefined;
+    /** `<repository>/<type>`. */
+    resourcePrefix: string;
+    push: 'auto' | 'never' | 'script';
+  };
+  policyDirectory: string | undefined;
+  /** Lowest versions, 0 to 255, of what the host's report must claim. */
+  minTcb: {
+    bootloader: number | undefined;
+    tee: number | undefined;
+    snp: number | undefined;
+    microcode: number | undefined;
+  };
+  base: { image: string | undefined; suite: string | undefined; kernel: string | undefined };
+  machine: {
+    cpu: string;
+    /** Ascending, each once. */
+    vcpus: readonly number[];
+    memoryGib: number;
+    /** SEV_FEATURES, bit 0 set. */
+    guestFeatures: number;
+  };
+  output: string | undefined;
+  cache: string | undefined;
+  /** Lower-case hex. */
+  acceptFirmware: readonly string[];
+}
+
+/**
+ * Reads builder.yml.
+ * @returns `config` exactly when there are no errors; errors and warnings are complete and in reading order
+ */
+export function parseBuilderConfig(
+  text: string,
+  file: string,
+): { config?: BuilderConfig; errors: Problem[]; warnings: Problem[] } {
+  const { values, errors, warnings } = check(text, file, builderSchema, builderRules);
+  return { ...(values === undefined ? {} : { config: normalised(values) }), errors, warnings };
+}
+
+/** What holds where there is no builder.yml. */
+export function defaultBuilderConfig(): BuilderConfig {
+  return normalised(builderSchema.parse({}));
+}
+
+function normalised(values: BuilderValues): BuilderConfig {
+  const { kbs, min_tcb, base, machine } = values;
+  return {
+    kbs: {
+      url: kbs.url?.replace(/\/+$/, ''),
+      ca: kbs.ca,
+      adminKey: kbs.admin_key,
+      adminToken: kbs.admin_token,
+      resourcePrefix: kbs.resource_prefix,
+      push: kbs.push,
+    },
+    policyDirectory: values.policy_directory,
+    minTcb: {
+      bootloader: min_tcb.bootloader,
+      tee: min_tcb.tee,
+      snp: min_tcb.snp,
+      microcode: min_tcb.microcode,
+    },
+    base: { image: base.image, suite: base.suite, kernel: base.kernel },
+    machine: {
+      cpu: machine.cpu,
+      vcpus: [...new Set(machine.vcpus)].sort((a, b) => a - b),
+      memoryGib: machine.memory,
+      guestFeatures: Number(machine.guest_features),
+    },
+    output: values.output,
+    cache: values.cache,
+    acceptFirmware: [...new Set(values.accept_firmware.map((digest) => digest.toLowerCase()))],
+  };
+}

@@ -1,0 +1,124 @@
+import { z } from 'zod';
+import { described } from './guidance.ts';
+import { path, sha256 } from './values.ts';
+
+/** One segment of a KBS resource path; the KBS refuses all others. */
+const segment = '[a-zA-Z0-9_-][a-zA-Z0-9_.-]{0,99}';
+const resourcePrefix = new RegExp(`^${segment}/${segment}$`);
+
+const kbs = described(
+  z.object({
+    url: described(
+      z.url({ protocol: /^https?$/, hostname: /./ }),
+      'Address of the KBS as the CVM reaches it, for example https://kbs.example.org:8999.',
+      'an http or https address, for example https://kbs.example.org:8999',
+    ).optional(),
+    ca: path("Certificate (PEM) that the KBS's own must chain to; the only one the CVM trusts.").optional(),
+    admin_key: path(
+      'Private key (PEM) of the KBS admin, for kbs-client up to v0.20. Stays on this machine.',
+    ).optional(),
+    admin_token: path(
+      'File with the KBS admin token, for kbs-client from v0.21 on. Stays on this machine.',
+    ).optional(),
+    resource_prefix: described(
+      z.string().regex(resourcePrefix),
+      'Repository and type under which disk keys are kept; a key lives at <prefix>/<image id>.',
+      'two segments as <repository>/<type> of letters, digits, "_", "-" and (not first) "."',
+    ).default('keys/root'),
+    push: described(
+      z.enum(['auto', 'never', 'script']),
+      'Whether a build hands key and policy to the KBS (auto), writes a script that does (script), or neither (never).',
+      'auto, never or script',
+    ).default('never'),
+  }),
+  'The key broker that releases disk keys.',
+  'a map with url and ca',
+);
+
+const version = (part: string) =>
+  described(z.int().min(0).max(255), `Lowest ${part} version.`, 'a whole number from 0 to 255').optional();
+
+const minTcb = described(
+  z.object({
+    bootloader: version('boot loader'),
+    tee: version('TEE (PSP operating system)'),
+    snp: version('SNP firmware'),
+    microcode: version('CPU microcode'),
+  }),
+  'Lowest firmware versions of the host that the KBS policy accepts.',
+  'a map of bootloader, tee, snp and microcode',
+);
+
+const base = described(
+  z.object({
+    image: path(
+      'A prepared base image: qcow2, raw, or tar (plain, gz, xz, zst). Made by mmdebstrap if absent.',
+    ).optional(),
+    suite: described(
+      z.string().regex(/^[a-z][a-z0-9-]{0,31}$/),
+      'Debian or Ubuntu suite of the default base; the one of this machine if absent.',
+      'the name of a suite, for example bookworm',
+    ).optional(),
+    kernel: described(
+      z.string().regex(/^[a-z0-9][a-z0-9.+-]{0,127}$/),
+      'Kernel package of the default base.',
+      'the name of a package, for example linux-image-cloud-amd64',
+    ).optional(),
+  }),
+  'The operating system of the CVM.',
+  'a map of image, suite and kernel',
+);
+
+const machine = described(
+  z.object({
+    cpu: described(
+      z.string().regex(/^EPYC(?:-IBPB|(?:-(?:Rome|Milan|Genoa|Turin))?(?:-v[1-9])?)$/),
+      'CPU model of QEMU. It is part of the launch digest.',
+      "one of QEMU's EPYC models, for example EPYC-v4, EPYC-Milan or EPYC-Genoa-v1",
+      { host: 'the digest would depend on the machine that runs it: name a model, for example EPYC-v4' },
+    ).default('EPYC-v4'),
+    vcpus: described(
+      z
+        .array(described(z.int().min(1).max(512), 'A number of vCPUs.', 'a whole number from 1 to 512'))
+        .min(1)
+        .max(64),
+      'Numbers of vCPUs that a site may start the CVM with; each has its own launch digest.',
+      'a list of whole numbers from 1 to 512',
+    ).default([1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128]),
+    memory: described(
+      z.int().min(1).max(16_384),
+      'Memory of the CVM in GiB, unless the site says otherwise.',
+      'a whole number of GiB from 1 to 16384',
+    ).default(8),
+    guest_features: described(
+      z.union([z.string().regex(/^0x[0-9a-fA-F]{1,4}$/), z.int().min(0).max(0xffff)]),
+      'SEV_FEATURES of the VMSA. 0x1 for upstream Linux and QEMU; 0x21 where the host turns on DebugSwap.',
+      'a bit field of up to 16 bits such as 0x1, with bit 0 (SNPActive) set',
+    ).default('0x1'),
+  }),
+  'How the CVM is started.',
+  'a map of cpu, vcpus, memory and guest_features',
+);
+
+/** The schema of builder.yml. */
+export const builderSchema = z
+  .object({
+    kbs: kbs.prefault({}),
+    policy_directory: path(
+      'Folder of policy.rego and of the registry of images. /shared/policy if absent and that exists.',
+    ).optional(),
+    min_tcb: minTcb.prefault({}),
+    base: base.prefault({}),
+    machine: machine.prefault({}),
+    output: path('Folder for finished bundles.').optional(),
+    cache: path('Folder for what builds share.').optional(),
+    accept_firmware: described(
+      z.array(sha256('SHA-256 of one firmware file.')),
+      'Firmware that is used although the builder knows it to enforce less than its digest promises.',
+      'a list of SHA-256 digests',
+    ).default([]),
+  })
+  .describe('What an administrator sets once for all sites (builder.yml).');
+
+/** The file's values once checked, under the file's own names. */
+export type BuilderValues = z.output<typeof builderSchema>;

@@ -1,0 +1,46 @@
+import { createHash } from 'node:crypto';
+import { constants } from 'node:fs';
+import { chmod, mkdir, open, rename } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { messageOf, UserError } from '../host/errors.ts';
+import { PrivateKeyScanner } from './private-keys.ts';
+import type { TreeEntry } from './walk-tree.ts';
+
+/**
+ * Copies one file into the staging folder (mode 0600) and looks at it on the way.
+ * @returns SHA-256 of the copied bytes in lower-case hex, and whether they hold a private key
+ * @throws UserError where it cannot be read, became something else or changes meanwhile
+ */
+export async function stageFile(
+  entry: TreeEntry,
+  target: string,
+  signal?: AbortSignal,
+): Promise<{ sha256: string; holdsKey: boolean }> {
+  const cannot = (cause: string) => new UserError(`cannot read ${entry.source} for user_config: ${cause}`);
+  // O_NOFOLLOW and O_NONBLOCK: what was a file a moment ago may be a link or a pipe by now.
+  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+  await using source = await open(entry.source, flags).catch((error: unknown) => {
+    throw cannot(messageOf(error));
+  });
+  if (!(await source.stat()).isFile()) throw cannot('it is no longer a regular file');
+  await using copy = await open(target, 'wx', 0o600);
+  const hash = createHash('sha256');
+  const scanner = new PrivateKeyScanner();
+  let size = 0;
+  for await (const chunk of source.createReadStream({ autoClose: false, signal }) as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size > entry.size) break;
+    hash.update(chunk);
+    scanner.push(chunk);
+    await copy.writeFile(chunk);
+  }
+  if (size !== entry.size) throw cannot('it changed while it was read');
+  return { sha256: hash.digest('hex'), holdsKey: scanner.found };
+}
+
+/** Moves a staged file out of the plain tree and gives it its mode; folders on the way are made. */
+export async function moveStaged(staged: string, target: string, mode: number): Promise<void> {
+  await mkdir(dirname(target), { recursive: true, mode: 0o700 });
+  await rename(staged, target);
+  await chmod(target, mode);
+}

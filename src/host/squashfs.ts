@@ -1,0 +1,69 @@
+import { availableParallelism } from 'node:os';
+import { pipeline } from 'node:stream/promises';
+import { messageOf, UserError } from './errors.ts';
+import { run, start, toolError } from './run.ts';
+
+/**
+ * Options by which every squashfs of a bundle is made: zstd level 3, time stamps 0 where the source has none.
+ * The result does not depend on the number of workers.
+ */
+export function squashfsOptions(): string[] {
+  const workers = String(Math.min(8, availableParallelism()));
+  return ['-q', '-f', '-c', 'zstd', '-X', 'level=3', '-j', workers, '-d', 'mtime=0'];
+}
+
+/**
+ * One file out of a squashfs.
+ * @throws UserError where the image holds no such file or it is larger than `limit` bytes.
+ */
+export async function readSquashfsFile(
+  image: string,
+  path: string,
+  { limit = 1 << 20, signal }: { limit?: number; signal?: AbortSignal | undefined } = {},
+): Promise<Buffer> {
+  const args = ['--cat', path, image];
+  const reader = start('rdsquashfs', args, { signal }, { encoding: 'buffer', maxBuffer: limit });
+  try {
+    const { stdout } = await reader;
+    return Buffer.from(stdout as unknown as Uint8Array);
+  } catch (error) {
+    throw new UserError(
+      `cannot read ${path} in ${image}: ${messageOf(toolError('rdsquashfs', args, error, { signal }))}`,
+    );
+  }
+}
+
+/** Paths of everything in a squashfs, without a leading slash. Names with newlines are not expected in a base. */
+export async function listSquashfs(image: string, signal?: AbortSignal): Promise<string[]> {
+  const text = await run('rdsquashfs', ['--describe', image], { signal });
+  return text
+    .split('\n')
+    .map((line) => /^\w+ (?:"((?:[^"\\]|\\.)*)"|(\S+)) /.exec(line))
+    .flatMap((match) => (match === null ? [] : [(match[1] ?? match[2] ?? '').replace(/^\//, '')]));
+}
+
+/**
+ * Unpacks a squashfs into a private folder as the calling user: no owners, no set-id bits, no device nodes.
+ * For a base, whose programs and libraries the initrd is collected from; never for a workload.
+ */
+export async function unpackSquashfs(image: string, folder: string, signal?: AbortSignal): Promise<void> {
+  const reader = start('sqfs2tar', [image], { signal }, { buffer: { stdout: false } });
+  const tarArguments = [
+    '-x',
+    '-C',
+    folder,
+    '--no-same-owner',
+    '--no-same-permissions',
+    '--exclude=./dev',
+    '--exclude=dev',
+  ];
+  const writer = start('tar', tarArguments, { signal }, { stdin: 'pipe' });
+  const [read, written, piped] = await Promise.allSettled([
+    reader,
+    writer,
+    pipeline(reader.stdout!, writer.stdin!),
+  ]);
+  if (read.status === 'rejected') throw toolError('sqfs2tar', [image], read.reason, { signal });
+  if (written.status === 'rejected') throw toolError('tar', tarArguments, written.reason, { signal });
+  if (piped.status === 'rejected') throw piped.reason;
+}

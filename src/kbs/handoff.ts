@@ -1,0 +1,59 @@
+import { chmod, mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { writeFileAtomic } from '../host/files.ts';
+import type { Secret } from '../host/secret.ts';
+import { fillTemplate, plainText, readTemplate } from '../host/template.ts';
+import { digestEncodings, measurementsOf, policyEntry } from './policy-entry.ts';
+import type { ImageRecord } from './record.ts';
+
+/** Names of the files in a hand-off directory. */
+export const handoffFiles = {
+  key: 'disk.key',
+  referenceValues: 'reference-values.json',
+  policyEntry: 'policy-entry.rego',
+  record: 'record.json',
+  readme: 'README.txt',
+} as const;
+
+/**
+ * Reference values of an image as the payload of an RVPS message of type `sample`, with a second name that tells
+ * people what each digest was computed from; no policy reads that one.
+ */
+export function referenceValues(record: ImageRecord) {
+  return {
+    snp_launch_measurement: measurementsOf(record),
+    launch_digests: record.digests.map(({ hex, ...from }) => ({ ...from, ...digestEncodings(hex) })),
+  };
+}
+
+/**
+ * Writes what the administrator keeps of an image into `directory`, which is made (mode 0700) or made private.
+ * The key goes last, so that a hand-off that was interrupted holds none.
+ * @param key 128 hex digits, as the key broker is to hold them.
+ * @returns absolute path of the key file, mode 0600.
+ */
+export async function writeHandoff(
+  directory: string,
+  handoff: { record: ImageRecord; key: Secret },
+): Promise<{ keyFile: string }> {
+  const { record, key } = handoff;
+  if (!/^[0-9a-f]{128}$/.test(key.reveal().toString('latin1'))) {
+    throw new Error('the disk key is not 128 lower-case hex digits');
+  }
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  await chmod(directory, 0o700);
+  const json = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`;
+  const readme = fillTemplate(
+    await readTemplate('kbs/handoff-README.txt'),
+    { ID: record.id, NAME: record.name, KIND: record.kind, RESOURCE_PATH: record.resourcePath },
+    plainText,
+  );
+  const write = (name: string, data: string | Uint8Array) =>
+    writeFileAtomic(join(directory, name), data, 0o600);
+  await write(handoffFiles.readme, readme);
+  await write(handoffFiles.record, json(record));
+  await write(handoffFiles.referenceValues, json(referenceValues(record)));
+  await write(handoffFiles.policyEntry, `${policyEntry(record)}\n`);
+  await write(handoffFiles.key, key.reveal());
+  return { keyFile: join(directory, handoffFiles.key) };
+}

@@ -1,0 +1,35 @@
+import type { ImageRecord } from './record.ts';
+
+/** Both texts by which key brokers of different releases name one launch digest. */
+export interface DigestEncodings {
+  /** Standard base64, 64 characters: releases up to v0.17. */
+  base64: string;
+  /** Lower-case hex, 96 characters: v0.18 and later. */
+  hex: string;
+}
+
+/** Both encodings of a launch digest given as hex. They cannot be confused: their lengths differ. */
+export function digestEncodings(hex: string): DigestEncodings {
+  return { base64: Buffer.from(hex, 'hex').toString('base64'), hex };
+}
+
+/** Every text a key broker may name one of the image's launch digests by, sorted, each once. */
+export function measurementsOf(record: ImageRecord): string[] {
+  const all = record.digests.flatMap(({ hex }) => Object.values(digestEncodings(hex)) as string[]);
+  return [...new Set(all)].sort();
+}
+
+/**
+ * An image's lines in the policy's map from resource path to launch digests, tab-indented, without a final newline.
+ * JSON strings are Rego strings, so quoting them as JSON keeps every value from becoming policy.
+ */
+export function policyEntry(record: ImageRecord): string {
+  const whose = record.project === undefined ? [record.name] : [record.name, record.project];
+  const digests = measurementsOf(record).map((text) => `\t\t${JSON.stringify(text)},`);
+  return [
+    `\t# image ${record.id} of ${whose.map((text) => JSON.stringify(text)).join(' in project ')}, built ${record.builtAt}`,
+    `\t${JSON.stringify(record.resourcePath)}: {`,
+    ...digests,
+    '\t},',
+  ].join('\n');
+}

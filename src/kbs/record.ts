@@ -1,0 +1,66 @@
+import { z } from 'zod';
+
+/**
+ * One segment of a KBS resource path, as the KBS itself checks it: a letter, digit, `_` or `-`, then those and
+ * dots. No `%`, so a path never needs URL encoding.
+ */
+const segment = '[A-Za-z0-9_-][A-Za-z0-9_.-]*';
+
+/** A resource path: `repository/type/tag`, exactly three segments. */
+export const resourcePathPattern = new RegExp(`^${segment}/${segment}/${segment}$`);
+
+/** A launch digest as lower-case hex: 48 bytes, 96 digits. */
+export const launchDigestPattern = /^[0-9a-f]{96}$/;
+
+/** Text that fits on one line of a policy's comment. */
+const label = z
+  .string()
+  .min(1)
+  .max(200)
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: keeping them out is the purpose
+  .regex(/^[^\u0000-\u001f\u007f\u2028\u2029]*$/, 'must hold no control characters');
+
+/** One launch digest of an image, with what it was computed from. */
+export const launchDigestRecord = z.strictObject({
+  vcpus: z.int().positive(),
+  /** QEMU CPU model, e.g. `EPYC-v4`. */
+  cpu: label,
+  /** SEV guest features, as `0x1`. */
+  guestFeatures: z.string().regex(/^0x[0-9a-f]{1,16}$/, 'must be hexadecimal like 0x1'),
+  firmwareSha256: z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 lower-case hex digits'),
+  hex: z.string().regex(launchDigestPattern, 'must be 96 lower-case hex digits'),
+});
+
+/** What the key broker's side knows about one image. Holds no secret. */
+export const imageRecord = z
+  .strictObject({
+    id: z.string().regex(/^[0-9a-f]{12}$/, 'must be 12 lower-case hex digits'),
+    /** The site's name. */
+    name: label,
+    project: label.optional(),
+    role: label.optional(),
+    /** Where the disk key lies, e.g. `keys/root/<id>`. */
+    resourcePath: z
+      .string()
+      .regex(resourcePathPattern, 'must be three segments of letters, digits, "_", "-" and inner "."')
+      .refine((path) => path.split('/').every((part) => part.length <= 255), 'has a segment over 255 bytes'),
+    digests: z.array(launchDigestRecord).min(1),
+    builtAt: z.iso.datetime(),
+    /** Only an active image may fetch its key. */
+    status: z.enum(['active', 'retired']),
+    kind: z.enum(['production', 'development']),
+    /** Absolute path of the disk key. The development KBS reads it; production keys never have one here. */
+    keyFile: z
+      .string()
+      .startsWith('/', 'must be an absolute path')
+      .refine((path) => !path.includes('\0'), 'must hold no NUL')
+      .optional(),
+  })
+  .refine((record) => record.kind === 'development' || record.keyFile === undefined, {
+    message: 'a production record must not name a key file',
+    path: ['keyFile'],
+  });
+
+export type LaunchDigestRecord = z.infer<typeof launchDigestRecord>;
+export type ImageRecord = z.infer<typeof imageRecord>;
+export type ImageKind = ImageRecord['kind'];

@@ -1,0 +1,85 @@
+import { chmod, mkdir, readdir, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { copy } from 'fs-extra/esm';
+import { run } from '../host/run.ts';
+import { squashfsOptions } from '../host/squashfs.ts';
+import { templatePath } from '../host/template.ts';
+
+/** What one site adds to the base. It is sealed, so it may hold secrets of the site. */
+export interface SiteLayer {
+  /** OCI runtime configuration of the workload. */
+  runtimeConfig: object;
+  /** What the user_config drive must hold: lines sorted by `LC_ALL=C sort`. */
+  userConfigList: string;
+  /** Folder with the private keys that are laid over user_config, or undefined. */
+  privateFolder?: string | undefined;
+  /** snpguest for the container's /host/bin, or undefined. */
+  snpguest?: string | undefined;
+}
+
+export interface SiteLayerOptions {
+  /** The squashfs to make. */
+  file: string;
+  /** A private folder for staging. */
+  workDirectory: string;
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * Makes the site layer, stacked over the base in the CVM: our units (the only ones there are), the workload's
+ * configuration, the seal of user_config.
+ */
+export async function makeSiteLayer(layer: SiteLayer, options: SiteLayerOptions): Promise<void> {
+  const staging = join(options.workDirectory, 'site');
+  const home = join(staging, 'usr/lib/cvm');
+  for (const folder of ['workload', 'empty', 'host-bin']) {
+    await mkdir(join(home, folder), { recursive: true, mode: 0o755 });
+  }
+  await copy(templatePath('site/units'), join(home, 'units'));
+  await copy(templatePath('site/etc-systemd'), join(home, 'etc-systemd'));
+  await mkdir(join(home, 'etc-systemd/system'));
+  for (const script of ['lock', 'keep-address', 'workload-ended']) {
+    await copy(templatePath(`site/${script}`), join(home, script));
+  }
+  await copy(templatePath('initrd/lib/dhcp.sh'), join(home, 'dhcp.sh'));
+  await copy(templatePath('site/modules.txt'), join(home, 'modules'));
+  await writeFile(join(home, 'user_config.list'), layer.userConfigList);
+  await writeFile(join(home, 'workload/config.json'), JSON.stringify(layer.runtimeConfig));
+  if (layer.snpguest !== undefined) {
+    await copy(layer.snpguest, join(home, 'host-bin/snpguest'));
+    await chmod(join(home, 'host-bin/snpguest'), 0o755);
+  }
+  if (layer.privateFolder !== undefined) await copy(layer.privateFolder, join(home, 'user_config.private'));
+  await mkdir(join(staging, 'etc'), { mode: 0o755 });
+  await writeFile(join(staging, 'etc/fstab'), '');
+  await writeFile(join(staging, 'etc/crypttab'), '');
+
+  const lines = [
+    ...(await packLines(staging, '', 'usr/lib/cvm/user_config.private')),
+    ...['resolv.conf', 'hosts', 'hostname'].map((name) => `slink etc/${name} 0777 0 0 /run/cvm/etc/${name}`),
+  ];
+  const list = join(options.workDirectory, 'site.list');
+  await writeFile(list, `${lines.join('\n')}\n`);
+  await run('gensquashfs', ['-D', staging, '-F', list, ...squashfsOptions(), options.file], {
+    signal: options.signal,
+  });
+}
+
+/**
+ * Lines of gensquashfs's pack file for a folder: everything belongs to 0:0; folders 0755, files 0644 or 0755,
+ * whatever the umask was; below `exactModes` the permission bits of the source.
+ */
+async function packLines(root: string, folder: string, exactModes: string): Promise<string[]> {
+  const lines: string[] = [];
+  const entries = await readdir(join(root, folder), { withFileTypes: true });
+  for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
+    const path = folder === '' ? entry.name : `${folder}/${entry.name}`;
+    const found = (await stat(join(root, path))).mode & 0o777;
+    const exact = path === exactModes || path.startsWith(`${exactModes}/`);
+    const mode = exact ? found : entry.isDirectory() || (found & 0o100) !== 0 ? 0o755 : 0o644;
+    const word = `"${path.replaceAll(/["\\]/g, '\\$&')}"`;
+    lines.push(`${entry.isDirectory() ? 'dir' : 'file'} ${word} 0${mode.toString(8)} 0 0`);
+    if (entry.isDirectory()) lines.push(...(await packLines(root, path, exactModes)));
+  }
+  return lines;
+}

@@ -1,0 +1,103 @@
+import { createHash } from 'node:crypto';
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Bytes, collect } from '../tar/bytes.ts';
+import { readTar } from '../tar/read.ts';
+import { encodeEntry, padding, tarEnd } from '../tar/write.ts';
+import { writeSquashfs } from './squashfs.ts';
+import { LayerTree, type PlainEntry } from './tree.ts';
+
+/** Goes into every cache key: raise it when the same layer would become another squashfs. */
+export const converterVersion = '1';
+
+/** Name of the squashfs in a layer's cache entry. */
+export const squashfsName = 'layer.squashfs';
+
+/** Files of which the text is kept, to resolve the image's user. */
+export const accountFiles = ['etc/passwd', 'etc/group'] as const;
+const maximumAccountFile = 1024 * 1024;
+
+/** What one layer says about an account file: its text, that lower layers' is hidden, that it is unusable, or nothing. */
+export type AccountFile = { text: string } | 'hidden' | 'unusable' | 'untouched';
+
+/** A layer that became squashfs. */
+export interface ConvertedLayer {
+  /** `sha256:<hex>` of the uncompressed tar, computed from the very bytes that were converted. */
+  diffId: string;
+  /** Size of the squashfs file, in bytes. */
+  bytes: number;
+  /** True where nothing of the layers below shows. */
+  hidesAllBelow: boolean;
+  accounts: Record<(typeof accountFiles)[number], AccountFile>;
+  /** Ordinals of entries that later ones replace: where there are any, the squashfs is void and a second pass due. */
+  superseded: ReadonlySet<number>;
+}
+
+async function* hashed(source: Bytes, hash: { update(data: Uint8Array): unknown }): Bytes {
+  for await (const piece of source) {
+    hash.update(piece);
+    yield piece;
+  }
+}
+
+/** Header of an entry for tar2sqfs. The leading `./` keeps a hostile first name from looking like a compressor's magic. */
+function header(entry: PlainEntry): Buffer {
+  const name = entry.type === 'directory' ? `./${entry.name}/` : `./${entry.name}`;
+  const linkName = entry.type === 'hard link' ? `./${entry.linkName}` : entry.linkName;
+  return encodeEntry({ ...entry, name: entry.name === '' ? './' : name, linkName });
+}
+
+/**
+ * Converts one uncompressed layer tar to `<folder>/layer.squashfs`, in one pass and without unpacking it.
+ * @param options.skip ordinals of entries to leave out: `superseded` of an earlier pass
+ * @throws UserError for hostile entries; MalformedError where the tar is damaged
+ */
+export async function convertLayer(
+  source: Bytes,
+  folder: string,
+  options: {
+    warn: (text: string) => void;
+    skip?: ReadonlySet<number> | undefined;
+    signal?: AbortSignal | undefined;
+  },
+): Promise<ConvertedLayer> {
+  const hash = createHash('sha256');
+  const tree = new LayerTree(options);
+  const texts = new Map<string, string | undefined>();
+
+  async function* rewritten(): Bytes {
+    for await (const { entry: raw, body } of readTar(hashed(source, hash))) {
+      const verdict = tree.add(raw);
+      if (typeof verdict === 'string') continue;
+      const entry = verdict.now;
+      yield header(entry);
+      if ((accountFiles as readonly string[]).includes(entry.name) && entry.size <= maximumAccountFile) {
+        const text = await collect(body, maximumAccountFile);
+        texts.set(entry.name, text?.toString('utf8'));
+        if (text !== undefined) yield text;
+      } else {
+        yield* body;
+      }
+      yield padding(entry.size);
+    }
+    for (const entry of tree.tail()) yield header(entry);
+    yield tarEnd();
+  }
+
+  const target = join(folder, squashfsName);
+  await writeSquashfs(rewritten(), target, options.signal);
+
+  const account = (path: (typeof accountFiles)[number]): AccountFile => {
+    const state = tree.at(path);
+    if (state === 'hidden' || state === 'untouched') return state;
+    const text = state === 'file' ? texts.get(path) : undefined;
+    return text === undefined ? 'unusable' : { text };
+  };
+  return {
+    diffId: `sha256:${hash.digest('hex')}`,
+    bytes: (await stat(target)).size,
+    hidesAllBelow: tree.hidesAllBelow,
+    accounts: { 'etc/passwd': account('etc/passwd'), 'etc/group': account('etc/group') },
+    superseded: tree.superseded,
+  };
+}

@@ -1,0 +1,52 @@
+import seccomp from '../seccomp.json' with { type: 'json' };
+import type { Workload } from '../workload.ts';
+import { capabilitiesFor, deviceRules, devices, maskedPaths, readonlyPaths, rlimits } from './confinement.ts';
+import { type MountSettings, mountsFor } from './mounts.ts';
+import { commandOf, environmentOf, workingDirectoryOf } from './process.ts';
+import { resolveUser } from './user.ts';
+
+export interface RuntimeSettings extends MountSettings {
+  /** Value of `HOSTNAME` in the container; the guest's own name, which it shares. */
+  hostname: string;
+}
+
+/**
+ * The `config.json` of the OCI bundle that crun runs in the guest (OCI runtime specification 1.0.2).
+ *
+ * The container runs as Docker would run the image with `--network host`: no network namespace, since the guest's packet
+ * filter is the boundary. crun has no defaults for capabilities, system calls or devices, so all are spelled out.
+ * `seccomp.json` is Docker's default profile for x86-64 and these capabilities, without io_uring; 32-bit calls are
+ * refused whole.
+ * @throws UserError where the image names no program or a user it does not have
+ */
+export function runtimeConfig(
+  workload: Pick<Workload, 'config' | 'accounts'>,
+  settings: RuntimeSettings,
+): object {
+  const { config, accounts } = workload;
+  const { uid, gid, additionalGids, home } = resolveUser(config.config?.User, accounts);
+  return {
+    ociVersion: '1.0.2',
+    process: {
+      terminal: false,
+      user: { uid, gid, additionalGids },
+      args: commandOf(config),
+      env: environmentOf(config, { home, hostname: settings.hostname }),
+      cwd: workingDirectoryOf(config),
+      capabilities: capabilitiesFor(uid),
+      rlimits,
+      // As Docker has it: set-user-id programs of the image work.
+      noNewPrivileges: false,
+    },
+    root: { path: '/run/cvm/workload/rootfs', readonly: false },
+    mounts: mountsFor(settings),
+    linux: {
+      namespaces: ['pid', 'ipc', 'uts', 'mount', 'cgroup'].map((type) => ({ type })),
+      devices,
+      resources: { devices: deviceRules },
+      maskedPaths,
+      readonlyPaths,
+      seccomp,
+    },
+  };
+}

@@ -1,0 +1,67 @@
+/** A mount of the OCI runtime specification (config.md, "Mounts"). */
+export interface Mount {
+  destination: string;
+  type: string;
+  source: string;
+  options: string[];
+}
+
+export interface MountSettings {
+  /** True where the container may write to the `user_data` drive. */
+  userDataWritable: boolean;
+  /** True to show the guest's `/usr/lib/cvm/host-bin` as `/host/bin`. */
+  hostBin: boolean;
+}
+
+function bind(source: string, destination: string, ...options: string[]): Mount {
+  return { destination, type: 'bind', source, options: ['rbind', ...options] };
+}
+
+/** Kernel file systems, as Docker mounts them; /tmp is in memory, so that nothing of it reaches a drive. */
+const kernelMounts: readonly Mount[] = [
+  { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
+  {
+    destination: '/dev',
+    type: 'tmpfs',
+    source: 'tmpfs',
+    options: ['nosuid', 'strictatime', 'mode=755', 'size=65536k'],
+  },
+  {
+    destination: '/dev/pts',
+    type: 'devpts',
+    source: 'devpts',
+    options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', 'gid=5'],
+  },
+  {
+    destination: '/dev/shm',
+    type: 'tmpfs',
+    source: 'shm',
+    options: ['nosuid', 'noexec', 'nodev', 'mode=1777', 'size=65536k'],
+  },
+  { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: ['nosuid', 'noexec', 'nodev'] },
+  { destination: '/sys', type: 'sysfs', source: 'sysfs', options: ['nosuid', 'noexec', 'nodev', 'ro'] },
+  {
+    destination: '/sys/fs/cgroup',
+    type: 'cgroup',
+    source: 'cgroup',
+    options: ['nosuid', 'noexec', 'nodev', 'relatime', 'ro'],
+  },
+  { destination: '/tmp', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'nodev', 'mode=1777'] },
+];
+
+/** All mounts of the workload's container. Sources are paths of the guest. */
+export function mountsFor({ userDataWritable, hostBin }: MountSettings): Mount[] {
+  const drive = ['nosuid', 'nodev'];
+  return [
+    ...kernelMounts,
+    bind('/run/cvm/user_config', '/user_config', 'ro', ...drive),
+    // rslave: a share that the guest mounts below it later shows in the container, never the other way.
+    bind('/user_data', '/user_data', userDataWritable ? 'rw' : 'ro', ...drive, 'rslave'),
+    bind('/applog', '/applog', 'rw', ...drive, 'noexec'),
+    bind('/vault', '/vault', 'rw', ...drive),
+    ...['hosts', 'resolv.conf', 'hostname'].map((file) =>
+      bind(`/run/cvm/etc/${file}`, `/etc/${file}`, 'ro', ...drive, 'noexec'),
+    ),
+    ...(hostBin ? [bind('/usr/lib/cvm/host-bin', '/host/bin', 'ro', ...drive)] : []),
+  ];
+}

@@ -1,0 +1,99 @@
+# shellcheck shell=sh
+# The sealed system: LUKS by the header in this initrd, dm-verity by the root hash in this initrd, then the
+# base, the site layer and the workload's layers out of it.
+
+# slice NAME DEVICE START SECTORS [OPTION]: a part of a device, in 512-byte sectors.
+slice() {
+  slice_name=$1 table="0 $4 linear $2 $3"
+  shift 4
+  dmsetup create "$slice_name" "$@" --table "$table" 2> /run/dmsetup.err ||
+    fail E42 "the part $slice_name of the root drive cannot be mapped: $(cat /run/dmsetup.err)"
+}
+
+open_sealed_system() {
+  [ -n "$rootfs" ] || fail E40 'the drive rootfs is missing'
+  cryptsetup open --type luks2 --disable-keyring --header /etc/cvm/luks-header --key-file "$key_folder/disk.key" \
+    "$rootfs" crypt_root 2> /run/cryptsetup.err ||
+    fail E41 "the root drive cannot be opened with this key: $(cat /run/cryptsetup.err)"
+  # Checked once as a whole while a mismatch is still an error that can be reported; from then on the kernel
+  # panics on the first altered block, so that no part of the system can fail open.
+  veritysetup open --no-superblock --data-block-size 4096 --hash-block-size 4096 --hash sha256 --salt "$verity_salt" \
+    --hash-offset "$verity_hash_offset" --data-blocks "$verity_data_blocks" \
+    /dev/mapper/crypt_root sealed_check /dev/mapper/crypt_root "$verity_root_hash" 2> /run/verity.err ||
+    fail E43 "the seal of the root drive is broken: $(tail -n 1 /run/verity.err)"
+  dd if=/dev/mapper/sealed_check of=/dev/null bs=4M 2> /run/verity.err ||
+    fail E43 'the seal of the root drive is broken: its data was altered'
+  veritysetup close sealed_check || fail E43 'the check of the seal did not end'
+  veritysetup open --panic-on-corruption --no-superblock --data-block-size 4096 --hash-block-size 4096 --hash sha256 \
+    --salt "$verity_salt" --hash-offset "$verity_hash_offset" --data-blocks "$verity_data_blocks" \
+    /dev/mapper/crypt_root sealed /dev/mapper/crypt_root "$verity_root_hash" 2> /run/verity.err ||
+    fail E43 "the seal of the root drive is broken: $(tail -n 1 /run/verity.err)"
+  say 'the seal of the root drive is whole'
+  mount_system
+  mount_workload
+}
+
+mount_segment() {
+  slice "segment_$1" /dev/mapper/sealed "$2" "$3" --readonly
+  mkdir -p "/run/cvm/segments/$1"
+  mount -t squashfs -o ro,nodev "/dev/mapper/segment_$1" "/run/cvm/segments/$1" 2> /run/mount.err ||
+    fail E44 "the sealed part $1 cannot be mounted: $(cat /run/mount.err)"
+}
+
+# /etc/cvm/layout: a line a segment, "<name> <first sector> <sectors>", workload layers from the bottom up.
+mount_system() {
+  workload_layers=
+  while read -r name first sectors; do
+    mount_segment "$name" "$first" "$sectors"
+    case $name in
+      layer*) workload_layers=/run/cvm/segments/$name${workload_layers:+:$workload_layers} ;;
+    esac
+  done < /etc/cvm/layout
+  overlay system '/run/cvm/segments/site:/run/cvm/segments/base' "$system_ram" /sysroot
+  only_our_units
+}
+
+# An allow-list: whatever units, generators and settings the base brings, systemd finds ours alone.
+only_our_units() {
+  cover units /sysroot/usr/lib/systemd/system
+  cover etc-systemd /sysroot/etc/systemd
+  for folder in usr/lib/systemd/system-generators usr/lib/systemd/system-environment-generators \
+    usr/local/lib/systemd usr/lib/systemd/system.conf.d; do
+    cover empty "/sysroot/$folder"
+  done
+}
+
+cover() {
+  mkdir -p "$2"
+  mount --bind "/run/cvm/segments/site/usr/lib/cvm/$1" "$2" || fail E46 "$2 cannot be replaced"
+}
+
+# overlay NAME LOWER SIZE FOLDER: the lower layers with a writable one in RAM, gone at power-off.
+overlay() {
+  mkdir -p "/run/cvm/ram/$1" "$4"
+  mount -t tmpfs -o "nosuid,nodev,mode=0755,size=$3" "ram_$1" "/run/cvm/ram/$1" || fail E45 "no RAM for $1"
+  mkdir -p "/run/cvm/ram/$1/upper" "/run/cvm/ram/$1/work"
+  mount -t overlay -o "nodev,lowerdir=$2,upperdir=/run/cvm/ram/$1/upper,workdir=/run/cvm/ram/$1/work" "$1" "$4" \
+    2> /run/mount.err || fail E45 "the layers of $1 cannot be stacked: $(cat /run/mount.err)"
+}
+
+mount_workload() {
+  overlay workload "$workload_layers" "$workload_ram" /run/cvm/workload/rootfs
+}
+
+hand_over() {
+  trap - EXIT
+  [ -x /sysroot/usr/lib/systemd/systemd ] || fail E46 'the sealed system holds no systemd'
+  printf '%s' "$verdict_port" > /run/cvm/verdict-port
+  for folder in applog vault user_data; do
+    mkdir -p "/sysroot/$folder"
+    if mountpoint -q "/$folder"; then
+      mount --move "/$folder" "/sysroot/$folder" || fail E47 "/$folder cannot be handed over"
+    fi
+  done
+  for folder in dev sys proc run; do
+    mkdir -p "/sysroot/$folder"
+    mount --move "/$folder" "/sysroot/$folder" || fail E47 "/$folder cannot be handed over"
+  done
+  exec env -i TERM=linux PATH=/usr/sbin:/usr/bin switch_root /sysroot /usr/lib/systemd/systemd --unit=cvm.target < /dev/null
+}

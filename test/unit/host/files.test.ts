@@ -1,0 +1,52 @@
+import { createHash } from 'node:crypto';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { sha256File, writeFileAtomic } from '../../../src/host/files.ts';
+
+let folder: string;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'files-test-'));
+});
+
+afterEach(() => rm(folder, { recursive: true }));
+
+test('a file is replaced with the exact mode, whatever the umask, and no temporary file stays', async () => {
+  const path = join(folder, 'file');
+  await writeFile(path, 'old');
+  const umask = process.umask(0o077);
+  try {
+    await writeFileAtomic(path, 'new', 0o644);
+  } finally {
+    process.umask(umask);
+  }
+  expect(await readFile(path, 'utf8')).toBe('new');
+  expect((await stat(path)).mode & 0o777).toBe(0o644);
+  expect(await readdir(folder)).toEqual(['file']);
+});
+
+test('a failed replacement leaves the target and no temporary file', async () => {
+  await expect(writeFileAtomic(folder, 'data', 0o600)).rejects.toThrow();
+  expect(await readdir(folder)).toEqual([]);
+  expect((await readdir(join(folder, '..'))).filter((name) => name.startsWith(`.${folder.split('/').at(-1)}`))).toEqual(
+    [],
+  );
+});
+
+test('SHA-256 and size of a streamed file', async () => {
+  const path = join(folder, 'file');
+  const bytes = Buffer.alloc(3_000_000, 'abc');
+  await writeFile(path, bytes);
+  let told = 0;
+  const { hex, size } = await sha256File(path, { onBytes: (count) => (told += count) });
+  expect(hex).toBe(createHash('sha256').update(bytes).digest('hex'));
+  expect([size, told]).toEqual([bytes.length, bytes.length]);
+});
+
+test('hashing stops when it is aborted', async () => {
+  const path = join(folder, 'file');
+  await writeFile(path, 'x');
+  await expect(sha256File(path, { signal: AbortSignal.abort() })).rejects.toThrow(/abort/i);
+});

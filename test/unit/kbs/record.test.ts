@@ -1,0 +1,41 @@
+import { expect, test } from 'vitest';
+import { imageRecord } from '../../../src/kbs/record.ts';
+import { imageOf } from './records.ts';
+
+test('a complete record is accepted', () => {
+  expect(imageRecord.safeParse(imageOf(1)).success).toBe(true);
+  const development = imageOf(1, { kind: 'development', keyFile: '/state/disk.key' });
+  expect(imageRecord.safeParse(development).success).toBe(true);
+});
+
+test.each([
+  'keys/root',
+  'keys/root/a/b',
+  'keys//id',
+  '/keys/root/id',
+  'keys/root/.id',
+  'keys/../id',
+  'keys/root/a b',
+  'keys/root/a%2F',
+  'keys/root/a\n',
+  'keys/root/"',
+  `keys/root/${'a'.repeat(256)}`,
+])('resource path %j is refused', (resourcePath) => {
+  expect(imageRecord.safeParse(imageOf(1, { resourcePath })).success).toBe(false);
+});
+
+test('a production record that names a key file is refused', () => {
+  expect(imageRecord.safeParse(imageOf(1, { keyFile: '/state/disk.key' })).success).toBe(false);
+});
+
+test.each(['two\nlines', 'tab\t', 'line\u2028separator', ''])('name %j is refused', (name) => {
+  expect(imageRecord.safeParse(imageOf(1, { name })).success).toBe(false);
+});
+
+test('a launch digest that is not 96 lower-case hex digits is refused', () => {
+  for (const hex of ['', 'a'.repeat(95), 'A'.repeat(96), `${'a'.repeat(96)}\n`]) {
+    const digests = imageOf(1).digests.map((digest) => ({ ...digest, hex }));
+    expect(imageRecord.safeParse(imageOf(1, { digests })).success).toBe(false);
+  }
+  expect(imageRecord.safeParse(imageOf(1, { digests: [] })).success).toBe(false);
+});
