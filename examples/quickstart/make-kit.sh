@@ -38,7 +38,7 @@ for file in startup/fed_client.json local/resources.json local/privacy.json; do
 done
 install -m 0755 "$here/startup_kit/startup/sub_start.sh" "$kit/startup/sub_start.sh"
 
-# A certificate authority of one minute's life: its key is dropped with $work.
+# A certificate authority for this kit alone: its key is dropped with $work.
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj "/CN=cvm-quickstart" \
     -keyout "$work/ca.key" -out "$kit/startup/rootCA.pem" 2>/dev/null
 openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$site" \

@@ -35,7 +35,6 @@ const blockBytes = 4096;
 const mke2fsConfiguration = `[fs_types]
 ext4 = {
   base_features = none
-  default_features = none
   features = has_journal,ext_attr,resize_inode,dir_index,filetype,extent,64bit,flex_bg,sparse_super,large_file,huge_file,dir_nlink,extra_isize,metadata_csum
   blocksize = ${blockBytes}
   inode_size = 256

@@ -1,4 +1,4 @@
-import { chmod, mkdir, stat } from 'node:fs/promises';
+import { chmod, mkdir, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { hasCode, UserError } from '../host/errors.ts';
 import { hasPrivateName } from './private-keys.ts';
@@ -112,7 +112,7 @@ async function sourceFolder(name: string, folder: string): Promise<string> {
   });
   if (!found.isDirectory())
     throw new UserError(`cannot read user_config.${name}, ${folder}: it is not a folder`);
-  return folder;
+  return await realpath(folder);
 }
 
 function spend(left: { bytes: number; entries: number }, entry: TreeEntry, limits: typeof left): void {

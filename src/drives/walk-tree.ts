@@ -27,7 +27,7 @@ export async function* walkTree(source: string, path: string): AsyncGenerator<Tr
     kind: 'folder',
     path,
     source,
-    mode: (await lstatOrExplain(join(source, '.'))).mode & 0o7777,
+    mode: (await lstatOrExplain(source)).mode & 0o7777,
     size: 0,
   };
   yield* walkContent(source, path);

@@ -26,6 +26,7 @@ const memoryFolder = '/dev/shm';
 const tmpfsMagic = 0x01021994;
 
 const live = new Set<string>();
+let removedAtExit = false;
 const swept = new Set<string>();
 
 /**
@@ -42,7 +43,8 @@ export async function workDirectory(options: WorkDirectoryOptions = {}): Promise
     for (const folder of new Set([memoryFolder, disk])) await sweepOnce(folder);
     // mkdtemp(3): mode 0700, six random characters, never an existing folder.
     const path = await realpath(await mkdtemp(join(parent, ownPrefix())));
-    if (live.size === 0) process.once('exit', removeLive);
+    if (!removedAtExit) process.once('exit', removeLive);
+    removedAtExit = true;
     live.add(path);
     return {
       path,

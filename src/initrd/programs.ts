@@ -1,5 +1,6 @@
 import { chmod, cp, mkdir, readdir, readFile, rm, stat, symlink } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { type Cache, contentKey } from '../graph/cache.ts';
 import { UserError } from '../host/errors.ts';
 import { run } from '../host/run.ts';
@@ -46,7 +47,7 @@ export async function systemPart(options: ProgramsOptions): Promise<string> {
   const texts = await Promise.all(scripts.map((name) => readFile(templatePath(`initrd/${name}`))));
   return part(
     options,
-    contentKey('system', ...[programs, modules, applets].map((list) => list.join('\n')), ...texts),
+    contentKey('system', 'v2', ...[programs, modules, applets].map((list) => list.join('\n')), ...texts),
     async (sysroot, tree) => {
       await installPrograms(sysroot, tree, programs, options.signal);
       await installModules(options.base.kernelRelease, sysroot, tree, modules, options.signal);
@@ -71,7 +72,7 @@ export async function developmentPart(options: ProgramsOptions): Promise<string>
   const client = templatePath('initrd/kbs-sample-client');
   return part(
     options,
-    contentKey('development', ...programs, await readFile(client)),
+    contentKey('development', 'v2', ...programs, await readFile(client)),
     async (sysroot, tree) => {
       await installPrograms(sysroot, tree, programs, options.signal);
       await cp(client, join(tree, 'usr/bin/kbs-sample-client'));
@@ -144,7 +145,10 @@ async function installPrograms(
       });
     }
   }
-  await run('dracut-install', ['-D', tree, '-r', sysroot, '-l', ...programs], { signal });
+  await run('dracut-install', ['-D', tree, '-r', sysroot, '-l', '-a', ...programs], {
+    signal,
+    env: { DRACUT_LDD: fileURLToPath(new URL('sysroot-ldd', import.meta.url)), CVM_SYSROOT: sysroot },
+  });
 }
 
 /** Folders at the top as in every merged-/usr system, and a link to busybox for each applet. */

@@ -3,6 +3,7 @@ import { pipeline as pipelineDone } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import { start } from '../../host/run.ts';
 import { type Bytes, MalformedError, peek } from '../tar/bytes.ts';
+import { blockSize, isHeader } from '../tar/header.ts';
 
 /** What the first bytes of a stream say it is. */
 export type Format = 'gzip' | 'zstd' | 'xz' | 'bzip2' | 'zip' | 'qcow2' | 'unknown';
@@ -88,10 +89,13 @@ async function* unzstd(source: Bytes): Bytes {
   if (error !== undefined) throw damaged('zstd', error);
 }
 
-/** The bytes of a stream with gzip or zstd removed where its first bytes say so. */
+/**
+ * The bytes of a stream with gzip or zstd removed where its first bytes say so. A tar is taken for what it is even if
+ * the name of its first entry reads like another format's magic.
+ */
 export async function decompressed(source: Bytes): Promise<{ format: Format; data: Bytes }> {
-  const { head, all } = await peek(source, 6);
-  const format = formatOf(head);
+  const { head, all } = await peek(source, blockSize);
+  const format = isHeader(head) ? 'unknown' : formatOf(head);
   if (format === 'gzip') return { format, data: gunzipped(all) };
   if (format === 'zstd') return { format, data: unzstd(all) };
   return { format, data: all };

@@ -68,7 +68,8 @@ export async function convertLayer(
   async function* rewritten(): Bytes {
     for await (const { entry: raw, body } of readTar(hashed(source, hash))) {
       const verdict = tree.add(raw);
-      if (typeof verdict === 'string') continue;
+      // From the first replaced file on the squashfs is void: read on only to learn of the others, and for the digest.
+      if (typeof verdict === 'string' || tree.superseded.size > 0) continue;
       const entry = verdict.now;
       yield header(entry);
       if ((accountFiles as readonly string[]).includes(entry.name) && entry.size <= maximumAccountFile) {
@@ -80,7 +81,8 @@ export async function convertLayer(
       }
       yield padding(entry.size);
     }
-    for (const entry of tree.tail()) yield header(entry);
+    const tail = tree.tail();
+    if (tree.superseded.size === 0) for (const entry of tail) yield header(entry);
     yield tarEnd();
   }
 

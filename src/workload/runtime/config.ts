@@ -1,7 +1,7 @@
 import seccomp from '../seccomp.json' with { type: 'json' };
 import type { Workload } from '../workload.ts';
 import { capabilitiesFor, deviceRules, devices, maskedPaths, readonlyPaths, rlimits } from './confinement.ts';
-import { type MountSettings, mountsFor } from './mounts.ts';
+import { type MountSettings, mountsFor, noSymlinkHooks } from './mounts.ts';
 import { commandOf, environmentOf, workingDirectoryOf } from './process.ts';
 import { resolveUser } from './user.ts';
 
@@ -9,6 +9,9 @@ export interface RuntimeSettings extends MountSettings {
   /** Value of `HOSTNAME` in the container; the guest's own name, which it shares. */
   hostname: string;
 }
+
+/** Where the guest stacks the layers. */
+const rootfs = '/run/cvm/workload/rootfs';
 
 /**
  * The `config.json` of the OCI bundle that crun runs in the guest (OCI runtime specification 1.0.2).
@@ -38,8 +41,9 @@ export function runtimeConfig(
       // As Docker has it: set-user-id programs of the image work.
       noNewPrivileges: false,
     },
-    root: { path: '/run/cvm/workload/rootfs', readonly: false },
+    root: { path: rootfs, readonly: false },
     mounts: mountsFor(settings),
+    hooks: { createContainer: noSymlinkHooks(rootfs, settings) },
     linux: {
       namespaces: ['pid', 'ipc', 'uts', 'mount', 'cgroup'].map((type) => ({ type })),
       devices,

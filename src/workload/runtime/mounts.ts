@@ -56,7 +56,7 @@ export function mountsFor({ userDataWritable, hostBin }: MountSettings): Mount[]
     ...kernelMounts,
     bind('/run/cvm/user_config', '/user_config', 'ro', ...drive),
     // rslave: a share that the guest mounts below it later shows in the container, never the other way.
-    bind('/user_data', '/user_data', userDataWritable ? 'rw' : 'ro', ...drive, 'rslave'),
+    bind('/user_data', '/user_data', userDataWritable ? 'rw' : 'ro', ...drive, 'noexec', 'rslave'),
     bind('/applog', '/applog', 'rw', ...drive, 'noexec'),
     bind('/vault', '/vault', 'rw', ...drive),
     ...['hosts', 'resolv.conf', 'hostname'].map((file) =>
@@ -64,4 +64,25 @@ export function mountsFor({ userDataWritable, hostBin }: MountSettings): Mount[]
     ),
     ...(hostBin ? [bind('/usr/lib/cvm/host-bin', '/host/bin', 'ro', ...drive)] : []),
   ];
+}
+
+/** A hook of the OCI runtime specification (config.md, "POSIX-platform Hooks"). */
+export interface Hook {
+  path: string;
+  args: string[];
+}
+
+/**
+ * Hooks that forbid following symbolic links on the drives the host writes: a link it plants there would send what the
+ * workload logs to any file of the container. crun 1.8 mounts every bind anew, which clears the guest's own
+ * `nosymfollow`, and knows no such option, so it is set again in the container's mount namespace before the container
+ * starts. A hook that fails stops the container.
+ * @param rootfs the container's root as the guest sees it
+ */
+export function noSymlinkHooks(rootfs: string, { userDataWritable }: MountSettings): Hook[] {
+  const remount = (path: string, access: string): Hook => ({
+    path: '/usr/bin/mount',
+    args: ['mount', '-o', `remount,bind,${access},nosymfollow,nosuid,nodev,noexec`, `${rootfs}${path}`],
+  });
+  return [remount('/applog', 'rw'), remount('/user_data', userDataWritable ? 'rw' : 'ro')];
 }

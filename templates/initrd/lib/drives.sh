@@ -1,13 +1,19 @@
 # shellcheck shell=sh
 # Kernel file systems, modules, and the drives that the host can read and write.
 
+# busybox's shell prefers its own applets to programs on the PATH: where its applet will not do, the program is
+# called by its path. Its mount has no nosymfollow.
+mount() {
+  /usr/bin/mount -n "$@"
+}
+
 mount_kernel_filesystems() {
   mount -t proc -o nosuid,nodev,noexec proc /proc
   mount -t sysfs -o nosuid,nodev,noexec sysfs /sys
   mount -t devtmpfs -o nosuid,mode=0755 devtmpfs /dev
   mkdir -p /dev/pts /run
   mount -t tmpfs -o nosuid,nodev,mode=0755 tmpfs /run
-  exec > /dev/console 2>&1
+  exec < /dev/null > /dev/console 2>&1
 }
 
 restrict_kernel() {
@@ -56,11 +62,11 @@ find_drives() {
 }
 
 # A drive that the host can write: no device nodes, set-id files or programs, and no symbolic links, so that
-# a planted link cannot lead a write elsewhere. util-linux's mount: busybox has no nosymfollow.
+# a planted link cannot lead a write elsewhere.
 mount_host_drive() {
   device=$1 folder=$2 options=$3
   mkdir -p "$folder"
-  /usr/bin/mount -n -t ext4 -o "nosymfollow,nosuid,nodev,noexec,$options" "$device" "$folder" 2> /run/mount.err
+  mount -t ext4 -o "nosymfollow,nosuid,nodev,noexec,$options" "$device" "$folder" 2> /run/mount.err
 }
 
 mount_applog() {

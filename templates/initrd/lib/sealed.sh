@@ -87,13 +87,8 @@ hand_over() {
   printf '%s' "$verdict_port" > /run/cvm/verdict-port
   for folder in applog vault user_data; do
     mkdir -p "/sysroot/$folder"
-    if mountpoint -q "/$folder"; then
-      mount --move "/$folder" "/sysroot/$folder" || fail E47 "/$folder cannot be handed over"
-    fi
-  done
-  for folder in dev sys proc run; do
-    mkdir -p "/sysroot/$folder"
     mount --move "/$folder" "/sysroot/$folder" || fail E47 "/$folder cannot be handed over"
   done
-  exec env -i TERM=linux PATH=/usr/sbin:/usr/bin switch_root /sysroot /usr/lib/systemd/systemd --unit=cvm.target < /dev/null
+  # switch_root takes /dev, /proc, /sys and /run along.
+  exec env -i TERM=linux PATH=/usr/sbin:/usr/bin /usr/sbin/switch_root /sysroot /usr/lib/systemd/systemd --unit=cvm.target
 }

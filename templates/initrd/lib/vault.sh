@@ -41,7 +41,7 @@ make_vault() {
   open_vault_device
   # What was never written reads as an integrity error: mke2fs looks at the start, and else only writes.
   dd if=/dev/zero of="$vault" bs=1M count=4 2> /dev/null || fail E51 'the vault cannot be written'
-  mke2fs -q -t ext4 -b 4096 -m 0 -L vault -O sparse_super2,^resize_inode \
+  /usr/sbin/mke2fs -q -t ext4 -b 4096 -i 65536 -m 0 -L vault -O sparse_super2,^resize_inode \
     -E num_backup_sb=0,lazy_itable_init=0,lazy_journal_init=0,nodiscard "$vault" > /run/mke2fs.log 2>&1 ||
     { say_output /run/mke2fs.log && fail E51 'the vault cannot be made'; }
   sync
@@ -50,7 +50,7 @@ make_vault() {
 }
 
 repair_vault() {
-  e2fsck -p "$vault" > /run/e2fsck.log 2>&1
+  /usr/sbin/e2fsck -p "$vault" > /run/e2fsck.log 2>&1
   [ $? -lt 4 ] || { say_output /run/e2fsck.log && fail E52 'the vault is damaged beyond automatic repair'; }
 }
 

@@ -26,7 +26,10 @@ async function otherHolder(options: { uid?: number } = {}) {
     setInterval(() => {}, 1000);
   `;
   const child = spawn(process.execPath, ['--input-type=module', '-e', program, path], { ...options });
-  await Promise.race([once(child.stdout, 'data'), once(child, 'exit').then(() => Promise.reject(new Error('it ended')))]);
+  await Promise.race([
+    once(child.stdout, 'data'),
+    once(child, 'exit').then(() => Promise.reject(new Error('it ended'))),
+  ]);
   return child;
 }
 
@@ -48,7 +51,9 @@ test('only one holder at a time, in the order of release', async () => {
     second = true;
     return lock;
   });
-  await expect(lockFile(path, { timeoutMs: 100 })).rejects.toThrow(/^cannot lock .*: another process has held it/);
+  await expect(lockFile(path, { timeoutMs: 100 })).rejects.toThrow(
+    /^cannot lock .*: another process has held it/,
+  );
   expect(second).toBe(false);
   await first.release();
   await (await waiting).release();

@@ -31,16 +31,17 @@ async function onTerminal(mode: string, { env = {}, columns = 80, type }: Termin
     }
   });
   const [status] = await once(child, 'close');
-  return { status, data, ...screen(data) };
+  // How long a task took depends on the machine.
+  return { status, data, ...screen(data.replace(/\d+\.\d s\b/g, 'N s')) };
 }
 
 it('a build on a terminal leaves its list, the news, and the result as the last line', async () => {
   const { status, lines, cursorShown, coloured } = await onTerminal('ok');
   expect(lines).toEqual([
     '✔ Base system [cached]',
-    '✔ Workload [0.0 s]',
-    '✔ Root drive [0.0 s]',
-    '✔ Bundle [0.0 s]',
+    '✔ Workload [N s]',
+    '✔ Root drive [N s]',
+    '✔ Bundle [N s]',
     'note: Base system: made of 200 packages',
     'warning: a device node was left out',
     'CVM Bundle /srv/target/site-1.tgz is ready',
@@ -52,8 +53,8 @@ it('a failed build leaves its list, the error and a visible cursor, and nothing 
   const { status, lines, cursorShown } = await onTerminal('fail');
   expect(lines).toEqual([
     '✔ Base system [cached]',
-    '✔ Workload [0.0 s]',
-    '✖ Root drive [failed after 0.0 s]',
+    '✔ Workload [N s]',
+    '✖ Root drive [failed after N s]',
     expect.stringMatching(/^. Bundle$/),
     'note: Base system: made of 200 packages',
     'warning: a device node was left out',
@@ -63,31 +64,19 @@ it('a failed build leaves its list, the error and a visible cursor, and nothing 
   expect({ status, cursorShown }).toEqual({ status: 1, cursorShown: true });
 });
 
-it('Ctrl-C stops the build in good order', async () => {
-  const type = { after: 'Workload', keys: '\x03' };
+it('Ctrl-C stops the build in good order; what has not begun is shown as waiting', async () => {
+  // Typed once a task was drawn as waiting.
+  const type = { after: '◼', keys: '\x03' };
   const { status, lines, cursorShown } = await onTerminal('wait /nowhere', { type });
-  expect(lines.filter((line) => /Workload|error/.test(line))).toEqual([
+  expect(lines).toEqual([
+    '✔ Base system [cached]',
     expect.stringMatching(/Workload \[stopped\]$/),
+    '◼ Root drive',
+    '◼ Bundle',
+    'note: Base system: made of 200 packages',
     'error: interrupted',
   ]);
   expect({ status, cursorShown }).toEqual({ status: 130, cursorShown: true });
-});
-
-it('a task that waits is not shown as running', async () => {
-  const type = { after: 'Workload', keys: '\x03' };
-  const { data } = await onTerminal('wait /nowhere', { type });
-  const drawn = data.split('\n').filter((line) => line.includes('Bundle'));
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: colours
-  const icons = new Set(
-    drawn.map(
-      (line) =>
-        line
-          .replace(/\x1b\[[\d;]*[A-Za-z]/g, '')
-          .trim()
-          .split(' ')[0],
-    ),
-  );
-  expect(icons.size).toBe(1);
 });
 
 it('long titles do not break the list on a narrow terminal', async () => {

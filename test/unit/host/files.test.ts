@@ -30,9 +30,9 @@ test('a file is replaced with the exact mode, whatever the umask, and no tempora
 test('a failed replacement leaves the target and no temporary file', async () => {
   await expect(writeFileAtomic(folder, 'data', 0o600)).rejects.toThrow();
   expect(await readdir(folder)).toEqual([]);
-  expect((await readdir(join(folder, '..'))).filter((name) => name.startsWith(`.${folder.split('/').at(-1)}`))).toEqual(
-    [],
-  );
+  expect(
+    (await readdir(join(folder, '..'))).filter((name) => name.startsWith(`.${folder.split('/').at(-1)}`)),
+  ).toEqual([]);
 });
 
 test('SHA-256 and size of a streamed file', async () => {

@@ -22,7 +22,13 @@ test('the folder is private, and so is each file', async () => {
   await writeHandoff(directory, { record: imageOf(1), key: newDiskKey() });
   expect(await modeOf(directory)).toBe(0o700);
   const names = (await readdir(directory)).sort();
-  expect(names).toEqual(['README.txt', 'disk.key', 'policy-entry.rego', 'record.json', 'reference-values.json']);
+  expect(names).toEqual([
+    'README.txt',
+    'disk.key',
+    'policy-entry.rego',
+    'record.json',
+    'reference-values.json',
+  ]);
   for (const name of names) expect(await modeOf(join(directory, name))).toBe(0o600);
 });
 

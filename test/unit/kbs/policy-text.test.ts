@@ -55,7 +55,11 @@ describe('the generated policy', () => {
     const [digest] = imageOf(1).digests;
     const digests = [digest!, { ...digest!, vcpus: 4, hex: digestOf('four') }];
     const one = fillPolicy(template, [imageOf(1, { digests }), imageOf(2), imageOf(3)]);
-    const other = fillPolicy(template, [imageOf(3), imageOf(1, { digests: digests.toReversed() }), imageOf(2)]);
+    const other = fillPolicy(template, [
+      imageOf(3),
+      imageOf(1, { digests: digests.toReversed() }),
+      imageOf(2),
+    ]);
     expect(one).toBe(other);
   });
 
@@ -131,7 +135,11 @@ describe('rules of others', () => {
     ['another package', 'package agent_policy\nimport rego.v1\n', /package agent_policy/],
     ['a sub-package', 'package policy.more\nimport rego.v1\n', /package policy\.more/],
     ['no package', 'import rego.v1\n', /no "package policy"/],
-    ['an open default', 'package policy\nimport rego.v1\ndefault allow := true\n', /allows everything by default/],
+    [
+      'an open default',
+      'package policy\nimport rego.v1\ndefault allow := true\n',
+      /allows everything by default/,
+    ],
     ['an open default with =', 'package policy\nimport rego.v1\ndefault allow = true\n', /allows everything/],
     ['a name of ours', `${sound}cvm_measurements := {}\n`, /defines cvm_measurements/],
   ])('%s is refused', (_, text, message) => {

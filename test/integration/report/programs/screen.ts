@@ -16,7 +16,7 @@ export function screen(data: string): { lines: string[]; cursorShown: boolean; c
       else if (character === '\r') column = 0;
       else if (character === undefined || character < ' ')
         throw new Error(`unexpected ${JSON.stringify(token)}`);
-      else (rows[row] ??= [])[column++] = character;
+      else rows[row]?.splice(column++, 1, character);
     } else if (final === 'm') coloured = true;
     else if (final === 'K' && argument === '2') rows[row] = [];
     else if (final === 'A') row = Math.max(0, row - Number(argument || 1));

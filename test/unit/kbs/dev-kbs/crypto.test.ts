@@ -24,11 +24,17 @@ describe('JWE', () => {
     const round = Buffer.concat([Buffer.from('00000001', 'hex'), shared, otherInfo]);
     const wrappingKey = createHash('sha256').update(round).digest();
     const unwrap = createDecipheriv('id-aes256-wrap', wrappingKey, Buffer.alloc(8, 0xa6));
-    const contentKey = Buffer.concat([unwrap.update(Buffer.from(jwe.encrypted_key, 'base64url')), unwrap.final()]);
+    const contentKey = Buffer.concat([
+      unwrap.update(Buffer.from(jwe.encrypted_key, 'base64url')),
+      unwrap.final(),
+    ]);
     const decipher = createDecipheriv('aes-256-gcm', contentKey, Buffer.from(jwe.iv, 'base64url'))
       .setAAD(Buffer.from(jwe.protected))
       .setAuthTag(Buffer.from(jwe.tag, 'base64url'));
-    const plain = Buffer.concat([decipher.update(Buffer.from(jwe.ciphertext, 'base64url')), decipher.final()]);
+    const plain = Buffer.concat([
+      decipher.update(Buffer.from(jwe.ciphertext, 'base64url')),
+      decipher.final(),
+    ]);
     expect(plain.toString()).toBe('the resource');
   });
 

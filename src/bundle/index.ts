@@ -1,0 +1,18 @@
+/** The bundle that goes to a site: its manifest, launch script and README, packing and opening it. */
+export { type LaunchScriptInput, launchScript, writeLaunchScript } from './launch-script.ts';
+export {
+  type ChangedFile,
+  compareFiles,
+  createdNow,
+  describeFiles,
+  type LaunchDigest,
+  type Manifest,
+  manifestSchema,
+  manifestVersion,
+  readManifest,
+  writeManifest,
+} from './manifest.ts';
+export { bundleFiles, bundleFolderPattern, hashedFiles, manifestName } from './names.ts';
+export { type OpenBundle, type OpenBundleOptions, openBundle } from './open.ts';
+export { type PackOptions, packBundle } from './pack.ts';
+export { type ReadmeInput, readme, writeReadme } from './readme.ts';

@@ -1,0 +1,132 @@
+import { createReadStream } from 'node:fs';
+import { chmod, lstat, mkdir, readdir, stat, statfs } from 'node:fs/promises';
+import { basename, join, resolve } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { Parser, type ReadEntry } from 'tar';
+import { hasCode, messageOf, UserError } from '../host/errors.ts';
+import { bundleFiles, bundleFolderPattern } from './names.ts';
+import { streamToFile } from './stream-to-file.ts';
+
+/** A bundle to be looked at. Its files are all there and regular; what is in them is not checked. */
+export interface OpenBundle {
+  /** Absolute path of the folder `cvm_<id>`. */
+  folder: string;
+  id: string;
+}
+
+export interface OpenBundleOptions {
+  /** Private folder to unpack an archive in. */
+  workDirectory: string;
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * Opens a bundle: a folder `cvm_<id>`, a folder that holds one, or an archive, which is unpacked. The bundle may be hostile:
+ * from an archive come only the ten known names, as regular files, once each, under one `<name>/cvm_<id>/`.
+ * @throws UserError where it is no bundle, or one with anything else in its archive.
+ */
+export async function openBundle(path: string, options: OpenBundleOptions): Promise<OpenBundle> {
+  const found = await stat(path).catch((error: unknown) => {
+    const cause = hasCode(error, 'ENOENT') ? 'there is no such file or folder' : messageOf(error);
+    throw new UserError(`cannot open bundle ${path}: ${cause}`);
+  });
+  const folder = found.isDirectory() ? await folderIn(path) : await unpack(path, options);
+  await checkFiles(path, folder);
+  return { folder, id: bundleFolderPattern.exec(basename(folder))![1]! };
+}
+
+async function folderIn(path: string): Promise<string> {
+  const folder = resolve(path);
+  if (bundleFolderPattern.test(basename(folder))) return folder;
+  const inside = (await readdir(folder)).filter((name) => bundleFolderPattern.test(name));
+  if (inside.length === 1) return join(folder, inside[0]!);
+  const cause = inside.length === 0 ? 'it holds no folder cvm_<id>' : `it holds ${inside.length} bundles`;
+  throw new UserError(`cannot open bundle ${path}: ${cause}`, {
+    hint: 'name the folder cvm_<id> itself, or the .tgz',
+  });
+}
+
+async function checkFiles(path: string, folder: string): Promise<void> {
+  for (const name of bundleFiles) {
+    const found = await lstat(join(folder, name)).catch(() => undefined);
+    if (found?.isFile()) continue;
+    const cause = found === undefined ? `${name} is missing` : `${name} is not a regular file`;
+    throw new UserError(`cannot open bundle ${path}: ${cause}`);
+  }
+}
+
+const entryPattern = /^([A-Za-z0-9][A-Za-z0-9._@+-]*)\/(?:(cvm_[0-9a-f]{12})\/([A-Za-z0-9._-]*))?$/;
+
+async function unpack(archive: string, { workDirectory, signal }: OpenBundleOptions): Promise<string> {
+  const cannot = (cause: string) => new UserError(`cannot open bundle ${archive}: ${cause}`);
+  const seen = new Set<string>();
+  let prefix: string | undefined;
+  let folder: string | undefined;
+
+  /** Name of the file to write, or undefined for one of the two folders. */
+  function accept(entry: ReadEntry): string | undefined {
+    const shown = JSON.stringify(entry.path);
+    const [, name, folderName, file] = entryPattern.exec(entry.path) ?? [];
+    if (name === undefined) throw cannot(`it holds ${shown}`);
+    if (folderName !== undefined) {
+      prefix ??= `${name}/${folderName}`;
+      folder ??= join(workDirectory, folderName);
+      if (prefix !== `${name}/${folderName}`) throw cannot('it holds more than one bundle');
+    }
+    if (file === undefined || file === '') {
+      if (entry.type !== 'Directory') throw cannot(`${shown} is of type ${entry.type}`);
+      return undefined;
+    }
+    if (entry.type !== 'File') throw cannot(`${shown} is of type ${entry.type}`);
+    if (!bundleFiles.includes(file)) throw cannot(`it holds ${shown}, which is no file of a bundle`);
+    if (seen.has(file)) throw cannot(`it holds ${shown} twice`);
+    seen.add(file);
+    return file;
+  }
+
+  async function take(entry: ReadEntry, stop: AbortSignal): Promise<void> {
+    const file = accept(entry);
+    if (file === undefined) {
+      entry.resume();
+      return;
+    }
+    const { bavail, bsize } = await statfs(workDirectory);
+    if (entry.size > bavail * bsize)
+      throw cannot(`${file} of ${entry.size} bytes does not fit ${workDirectory}`);
+    await mkdir(folder!, { recursive: true, mode: 0o700 });
+    const target = join(folder!, file);
+    await streamToFile([entry as unknown as NodeJS.ReadableStream], target, { mode: 0o600, signal: stop });
+    if (file === 'launch_vm.sh') await chmod(target, 0o700);
+  }
+
+  await parseArchive(archive, take, signal).catch((error: unknown) => {
+    signal?.throwIfAborted();
+    throw error instanceof UserError ? error : cannot(messageOf(error));
+  });
+  if (folder === undefined || seen.size === 0) throw cannot('it holds no bundle');
+  return folder;
+}
+
+type Take = (entry: ReadEntry, signal: AbortSignal) => Promise<void>;
+
+/**
+ * Streams an archive through tar's parser; entries come one after another. The first failure ends it, and nothing is
+ * being written any more when the promise settles.
+ */
+async function parseArchive(archive: string, take: Take, signal: AbortSignal | undefined): Promise<void> {
+  const failed = new AbortController();
+  const stop = signal === undefined ? failed.signal : AbortSignal.any([failed.signal, signal]);
+  const parser = new Parser({ strict: true });
+  const taken: Promise<void>[] = [];
+  // The first call counts; what it causes elsewhere fails as well and calls again.
+  const fail = (error: unknown) => failed.abort(error);
+  // An ignored entry is one of a type that the parser does not hand out.
+  parser.on('ignoredEntry', (entry: ReadEntry) => fail(new Error(`it holds an entry of type ${entry.type}`)));
+  parser.on('entry', (entry: ReadEntry) => {
+    taken.push(take(entry, stop).catch(fail));
+  });
+  const source = createReadStream(archive, { highWaterMark: 1 << 20 });
+  await pipeline(source, parser as unknown as NodeJS.WritableStream, { signal: stop }).catch(fail);
+  await Promise.all(taken);
+  failed.signal.throwIfAborted();
+}

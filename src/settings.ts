@@ -1,0 +1,181 @@
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { basename, dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import {
+  type BuilderConfig,
+  type CcConfig,
+  defaultBuilderConfig,
+  formatProblem,
+  type PathContext,
+  type Problem,
+  parseBuilderConfig,
+  parseCcConfig,
+  resolveOutputPath,
+  resolvePath,
+} from './config/index.ts';
+import { defaultCacheRoot } from './graph/cache.ts';
+import { exitStatus, hasCode, messageOf, UserError } from './host/errors.ts';
+
+/** What the command line says about a build. */
+export interface BuildRequest {
+  /** The site's cc_config file. */
+  configFile: string;
+  /** builder.yml; the one beside cvm_build.sh unless named. */
+  builderFile?: string | undefined;
+  development: boolean;
+  /** Name of the bundle. */
+  name?: string | undefined;
+  /** FLARE project, where the kit's path does not tell it. */
+  project?: string | undefined;
+  /** Folder that gets `target/` and `handoff/`. */
+  output?: string | undefined;
+  keepPrevious?: boolean | undefined;
+  /** SHA-256 of firmware that is taken although its verdict is not "sound". */
+  acceptFirmware?: readonly string[] | undefined;
+}
+
+/** Everything a build needs to know, checked, every path absolute. */
+export interface BuildSettings {
+  kind: 'production' | 'development';
+  site: CcConfig;
+  builder: BuilderConfig;
+  name: string;
+  project: string | undefined;
+  dockerArchive: string;
+  /** Folder by name below /user_config. */
+  userConfig: Readonly<Record<string, string>>;
+  /** Where bundles go: `target/`. */
+  targetFolder: string;
+  /** What stays with the administrator: `handoff/`, never inside the target folder. */
+  handoffFolder: string;
+  cacheRoot: string;
+  baseImages: string;
+  binaries: string;
+  keepPrevious: boolean;
+  acceptFirmware: readonly string[];
+  warnings: string[];
+}
+
+/** The checkout this program runs from. */
+export const projectRoot = fileURLToPath(new URL('..', import.meta.url));
+
+/**
+ * Reads both configuration files and resolves what they name. All problems are reported at once.
+ * @throws UserError with one `file:line:column: message` a line.
+ */
+export async function loadSettings(request: BuildRequest): Promise<BuildSettings> {
+  const file = resolve(request.configFile);
+  const builderFile = await findBuilderFile(request.builderFile);
+  const site = parseCcConfig(await readConfig(file), request.configFile);
+  const builder =
+    builderFile === undefined
+      ? { config: defaultBuilderConfig(), errors: [], warnings: [] }
+      : parseBuilderConfig(await readConfig(builderFile), builderFile);
+  refuse([...site.errors, ...builder.errors]);
+  const { config } = site as { config: CcConfig };
+  const admin = builder.config as BuilderConfig;
+
+  const context = pathContext(dirname(file));
+  const problems: string[] = [];
+  const existing = (value: string, what: string, from = context): string => {
+    const found = resolvePath(value, from);
+    if ('path' in found) return found.path;
+    problems.push(`${request.configFile}: ${what} is ${JSON.stringify(value)}: ${found.problem}`);
+    return value;
+  };
+  const dockerArchive = existing(config.dockerArchive, 'docker_archive');
+  const userConfig = Object.fromEntries(
+    Object.entries(config.userConfig).map(([key, folder]) => [key, existing(folder, `user_config.${key}`)]),
+  );
+  if (problems.length > 0) throw new UserError(problems.join('\n'), { status: exitStatus.usage });
+
+  const output = outputPath(request.output ?? admin.output ?? '.', context);
+  const kit = userConfig.nvflare;
+  return {
+    kind: request.development ? 'development' : 'production',
+    site: config,
+    builder: admin,
+    name: bundleName(request.name ?? (kit === undefined ? undefined : basename(kit)) ?? siteOfFile(file)),
+    project: request.project ?? (kit === undefined ? undefined : projectOfKit(kit)),
+    dockerArchive,
+    userConfig,
+    targetFolder: join(output, 'target'),
+    handoffFolder: join(output, 'handoff'),
+    cacheRoot: admin.cache === undefined ? defaultCacheRoot() : outputPath(admin.cache, context),
+    baseImages: join(projectRoot, 'base_images'),
+    binaries: join(projectRoot, 'binaries'),
+    keepPrevious: request.keepPrevious ?? false,
+    acceptFirmware: [...admin.acceptFirmware, ...(request.acceptFirmware ?? [])],
+    warnings: [...site.warnings, ...builder.warnings].map(formatProblem),
+  };
+}
+
+/** A bundle's name becomes a file name in the line FLARE reads, which may hold no blanks. */
+export function bundleName(wanted: string): string {
+  const name = wanted.replaceAll(/[^A-Za-z0-9._@+-]+/g, '_').replace(/^[.-]+/, '');
+  if (name === '') {
+    throw new UserError(`cannot name the bundle ${JSON.stringify(wanted)}: no letter or digit is left`, {
+      hint: 'give one with --name',
+      status: exitStatus.usage,
+    });
+  }
+  return name.slice(0, 100);
+}
+
+/** FLARE keeps kits at `<workspace>/<project>/prod_NN/<site>`. */
+export function projectOfKit(folder: string): string | undefined {
+  return /\/([^/]+)\/prod_\d+\/[^/]+\/?$/.exec(folder)?.[1];
+}
+
+/** `cc_site-1.yml` -> `site-1`. */
+function siteOfFile(file: string): string {
+  return basename(file).replace(/\.ya?ml$/i, '').replace(/^cc_/, '');
+}
+
+/** Where development bundles keep their registry, policy and key broker: apart from everything real. */
+export function developmentState(): string {
+  const state = process.env.XDG_STATE_HOME;
+  return join(state?.startsWith('/') ? state : join(homedir(), '.local/state'), 'cvm-builder/development');
+}
+
+/** Folder of the registry and of policy.rego. */
+export function policyDirectory(settings: BuildSettings): string {
+  if (settings.kind === 'development') return developmentState();
+  const named = settings.builder.policyDirectory;
+  if (named !== undefined) return outputPath(named, pathContext(process.cwd()));
+  return existsSync('/shared/policy') ? '/shared/policy' : join(settings.handoffFolder, 'policy');
+}
+
+export function pathContext(configDirectory: string): PathContext {
+  return { workingDirectory: process.cwd(), configDirectory, home: homedir(), exists: existsSync };
+}
+
+function outputPath(value: string, context: PathContext): string {
+  const found = resolveOutputPath(value, context);
+  if ('path' in found) return found.path;
+  throw new UserError(`cannot use the folder ${JSON.stringify(value)}: ${found.problem}`, {
+    status: exitStatus.usage,
+  });
+}
+
+async function findBuilderFile(named: string | undefined): Promise<string | undefined> {
+  if (named !== undefined) return resolve(named);
+  const own = join(projectRoot, 'builder.yml');
+  return existsSync(own) ? own : undefined;
+}
+
+async function readConfig(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    const cause = hasCode(error, 'ENOENT') ? 'there is no such file' : messageOf(error);
+    throw new UserError(`cannot read ${file}: ${cause}`, { status: exitStatus.usage });
+  }
+}
+
+function refuse(errors: readonly Problem[]): void {
+  if (errors.length === 0) return;
+  throw new UserError(errors.map(formatProblem).join('\n'), { status: exitStatus.usage });
+}

@@ -1,0 +1,104 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { describe, expect, test } from 'vitest';
+import { readTemplate } from '../../../src/host/template.ts';
+import { which } from '../../../src/host/tools.ts';
+import { allowedByPolicy } from '../../../src/kbs/dev-kbs/judge.ts';
+import { policyPath, writePolicy } from '../../../src/kbs/policy.ts';
+import { fillPolicy } from '../../../src/kbs/policy-text.ts';
+import { digestOf, imageOf } from '../../unit/kbs/records.ts';
+import { ask, fixture, handshake, refusalOf } from './development-kbs.ts';
+
+const opa = process.env.OPA ?? which('opa') ?? '';
+
+/** Claims of a guest with an image's launch digest. */
+function claims(word: string, changes: Record<string, unknown> = {}) {
+  const snp = {
+    measurement: digestOf(word),
+    policy_debug_allowed: false,
+    policy_migrate_ma: false,
+    reported_tcb_bootloader: 4,
+    reported_tcb_tee: 0,
+    reported_tcb_snp: 22,
+    reported_tcb_microcode: 213,
+    ...changes,
+  };
+  return { submods: { cpu0: { 'ear.veraison.annotated-evidence': { snp } } } };
+}
+
+describe.skipIf(opa === '')('the generated policy, judged by Open Policy Agent', async () => {
+  const template = await readTemplate('policy.rego');
+  const images = [imageOf(1), imageOf(2)];
+  const [one, two] = images.map(({ resourcePath }) => resourcePath) as [string, string];
+  const policy = fillPolicy(template, images);
+  const judge = (path: string, input: ReturnType<typeof claims>, text = policy) =>
+    allowedByPolicy(opa, text, path, input);
+
+  test('each image opens its own path, asked by old and new brokers', async () => {
+    expect(await judge(one, claims('image 1'))).toBe(true);
+    expect(await judge(two, claims('image 2'))).toBe(true);
+  });
+
+  test.each([
+    ['the path of another image', two, claims('image 1')],
+    ['an unknown path', 'keys/root/none', claims('image 1')],
+    ['an unknown digest', one, claims('other')],
+    ['debugging allowed', one, claims('image 1', { policy_debug_allowed: true })],
+    ['migration allowed', one, claims('image 1', { policy_migrate_ma: true })],
+    ['no word on debugging', one, claims('image 1', { policy_debug_allowed: undefined })],
+    ['debugging off as a text', one, claims('image 1', { policy_debug_allowed: 'false' })],
+  ])('denied: %s', async (_, path, input) => {
+    expect(await judge(path, input)).toBe(false);
+  });
+
+  test('denied: sample evidence', async () => {
+    const sample = { svn: '1', launch_digest: 'abcde', measurement: digestOf('image 1') };
+    const input = { submods: { cpu0: { 'ear.veraison.annotated-evidence': { sample } } } };
+    expect(await allowedByPolicy(opa, policy, one, input)).toBe(false);
+  });
+
+  test('denied: everything, without images', async () => {
+    expect(await judge(one, claims('image 1'), fillPolicy(template, []))).toBe(false);
+  });
+
+  test('the minimum TCB is a minimum, of numbers', async () => {
+    const text = fillPolicy(template, images, { bootloader: 4, snp: 22 });
+    expect(await judge(one, claims('image 1'), text)).toBe(true);
+    expect(await judge(one, claims('image 1', { reported_tcb_snp: 23 }), text)).toBe(true);
+    expect(await judge(one, claims('image 1', { reported_tcb_snp: 21 }), text)).toBe(false);
+    expect(await judge(one, claims('image 1', { reported_tcb_snp: '99' }), text)).toBe(false);
+    expect(await judge(one, claims('image 1', { reported_tcb_bootloader: undefined }), text)).toBe(false);
+  });
+
+  test('a policy that cannot be evaluated, or that answers old and new brokers differently, is an error', async () => {
+    await expect(judge(one, claims('image 1'), 'package policy\nallow if {')).rejects.toMatchObject({
+      type: 'PolicyEngine',
+    });
+    const uneven =
+      'package policy\nimport rego.v1\ndefault allow := false\nallow if data.plugin == "resource"\n';
+    await expect(judge(one, claims('image 1'), uneven)).rejects.toMatchObject({ type: 'PolicyEngine' });
+  });
+
+  test('the development KBS judges by the policy file as it is now', async () => {
+    await using site = await fixture({ opa });
+    const { cookie } = await handshake(site.kbs);
+    const path = `/kbs/v0/resource/${site.image.resourcePath}`;
+    expect((await ask(site.kbs, 'GET', path, { headers: { cookie } })).status).toBe(200);
+    const file = policyPath(site.registryDirectory);
+    const text = await readFile(file, 'utf8');
+    await writeFile(file, text.replaceAll(digestOf('image 1'), digestOf('other')));
+    expect(refusalOf(await ask(site.kbs, 'GET', path, { headers: { cookie } }))).toBe('PolicyEngine');
+    await writeFile(file, 'package policy\nimport rego.v1\ndefault allow := false\n');
+    expect(refusalOf(await ask(site.kbs, 'GET', path, { headers: { cookie } }))).toBe('PolicyDeny');
+    await writePolicy(site.registryDirectory);
+    expect((await ask(site.kbs, 'GET', path, { headers: { cookie } })).status).toBe(200);
+  });
+
+  test('a policy that allows everything still opens nothing but development images', async () => {
+    await using site = await fixture({ opa });
+    const file = policyPath(site.registryDirectory);
+    await writeFile(file, 'package policy\nimport rego.v1\nallow := true\n');
+    const { cookie } = await handshake(site.kbs);
+    const reply = await ask(site.kbs, 'GET', '/kbs/v0/resource/keys/root/other', { headers: { cookie } });
+    expect(refusalOf(reply)).toBe('PluginInternalError');
+  });
+});

@@ -1,0 +1,189 @@
+import { describe, expect, it } from 'vitest';
+import { type RuntimeSettings, runtimeConfig } from '../../../src/workload/index.ts';
+import { resolveUser } from '../../../src/workload/runtime/user.ts';
+
+const accounts = {
+  passwd: 'root:x:0:0:root:/root:/bin/sh\napp:x:1000:1001::/home/app:/bin/sh\nbroken\n1234:x:77:78::/n:\n',
+  group: 'root:x:0:\napp:x:1001:\nwheel:x:10:app,root\nvideo:x:44:app\n',
+};
+
+describe('resolveUser', () => {
+  it.each([
+    [undefined, { uid: 0, gid: 0, additionalGids: [0, 10], home: '/root' }],
+    ['', { uid: 0, gid: 0, additionalGids: [0, 10], home: '/root' }],
+    ['app', { uid: 1000, gid: 1001, additionalGids: [1001, 10, 44], home: '/home/app' }],
+    ['1000', { uid: 1000, gid: 1001, additionalGids: [1001, 10, 44], home: '/home/app' }],
+    ['app:video', { uid: 1000, gid: 44, additionalGids: [44], home: '/home/app' }],
+    ['1000:5000', { uid: 1000, gid: 5000, additionalGids: [5000], home: '/home/app' }],
+    ['4000', { uid: 4000, gid: 0, additionalGids: [0], home: '/' }],
+    ['4000:4001', { uid: 4000, gid: 4001, additionalGids: [4001], home: '/' }],
+    ['1234', { uid: 77, gid: 78, additionalGids: [78], home: '/n' }],
+  ])('takes %s as Docker does', (user, expected) => {
+    expect(resolveUser(user, accounts)).toEqual(expected);
+  });
+
+  it.each([
+    ['nobody', '/etc/passwd'],
+    ['app:nogroup', '/etc/group'],
+    ['a:b:c', 'colon'],
+    ['99999999999', '/etc/passwd'],
+    ['-1', '/etc/passwd'],
+  ])('refuses %s, naming the file', (user, message) => {
+    expect(() => resolveUser(user, accounts)).toThrow(message);
+  });
+
+  it('runs as root where the image has no accounts, and refuses names', () => {
+    expect(resolveUser('', {})).toEqual({ uid: 0, gid: 0, additionalGids: [0], home: '/' });
+    expect(() => resolveUser('app', {})).toThrow('(it has none)');
+  });
+});
+
+interface Config {
+  process: {
+    args: string[];
+    env: string[];
+    cwd: string;
+    capabilities: Record<string, string[]>;
+    noNewPrivileges: boolean;
+  };
+  mounts: { destination: string; source: string; options: string[] }[];
+  hooks: { createContainer: { args: string[] }[] };
+  linux: {
+    namespaces: { type: string }[];
+    resources: {
+      devices: { allow: boolean; type?: string; major?: number; minor?: number; access: string }[];
+    };
+    devices: { path: string }[];
+    seccomp: {
+      defaultAction: string;
+      syscalls: { names: string[]; action: string; args?: { value: number; op: string }[] }[];
+    };
+  };
+}
+
+function configOf(config: Record<string, unknown>, settings: Partial<RuntimeSettings> = {}): Config {
+  const image = { architecture: 'amd64', os: 'linux', config, rootfs: { diff_ids: [] } };
+  return runtimeConfig(
+    { config: image, accounts },
+    { hostname: 'site-1', userDataWritable: false, hostBin: true, ...settings },
+  ) as Config;
+}
+
+describe('runtimeConfig', () => {
+  const run = { Cmd: ['sleep', '1'] };
+
+  it('starts the entry point with the command as its arguments', () => {
+    expect(configOf({ Entrypoint: ['/init', '-v'], Cmd: ['x'] }).process.args).toEqual(['/init', '-v', 'x']);
+    expect(configOf({ Entrypoint: null, Cmd: ['x'] }).process.args).toEqual(['x']);
+  });
+
+  it('refuses an image without a program', () => {
+    expect(() => configOf({})).toThrow('neither an entry point nor a command');
+    expect(() => configOf({ Cmd: [] })).toThrow('neither an entry point nor a command');
+  });
+
+  it('gives PATH, HOSTNAME and HOME, and lets the image replace them', () => {
+    expect(configOf({ ...run, User: 'app' }).process.env).toEqual([
+      'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+      'HOSTNAME=site-1',
+      'HOME=/home/app',
+    ]);
+    const own = configOf({ ...run, Env: ['PATH=/x', 'A=b=c', 'HOME=/h'] }).process.env;
+    expect(own).toEqual(['PATH=/x', 'HOSTNAME=site-1', 'HOME=/h', 'A=b=c']);
+  });
+
+  it('makes the working directory absolute', () => {
+    expect(configOf(run).process.cwd).toBe('/');
+    expect(configOf({ ...run, WorkingDir: 'w' }).process.cwd).toBe('/w');
+  });
+
+  it('holds no raw sockets and no administration, and nothing effective for other users than root', () => {
+    const { capabilities } = configOf(run).process;
+    expect(capabilities.bounding).toHaveLength(13);
+    for (const name of [
+      'CAP_NET_RAW',
+      'CAP_NET_ADMIN',
+      'CAP_SYS_ADMIN',
+      'CAP_SYS_MODULE',
+      'CAP_SYS_PTRACE',
+      'CAP_BPF',
+    ]) {
+      expect(Object.values(capabilities).flat()).not.toContain(name);
+    }
+    const user = configOf({ ...run, User: 'app' }).process.capabilities;
+    expect([user.effective, user.permitted, user.inheritable, user.ambient]).toEqual([[], [], [], []]);
+  });
+
+  it('shares the network of the guest and nothing else', () => {
+    expect(configOf(run).linux.namespaces.map(({ type }) => type)).toEqual([
+      'pid',
+      'ipc',
+      'uts',
+      'mount',
+      'cgroup',
+    ]);
+  });
+
+  it('denies devices first, and has neither /dev/sev-guest nor a rule that could open it', () => {
+    const { devices, resources } = configOf(run).linux;
+    expect(resources.devices[0]).toEqual({ allow: false, access: 'rwm' });
+    expect(devices.map(({ path }) => path)).not.toContain('/dev/sev-guest');
+    // Misc devices, sev-guest among them, have major number 10.
+    for (const rule of resources.devices.slice(1)) {
+      const opens = /[rw]/.test(rule.access);
+      expect(opens && (rule.major === undefined || rule.major === 10 || rule.type !== 'c')).toBe(false);
+    }
+  });
+
+  it('mounts user data read-only unless told otherwise, and user configuration always', () => {
+    const options = (config: Config, at: string) =>
+      config.mounts.find(({ destination }) => destination === at)?.options;
+    expect(options(configOf(run), '/user_data')).toEqual([
+      'rbind',
+      'ro',
+      'nosuid',
+      'nodev',
+      'noexec',
+      'rslave',
+    ]);
+    expect(options(configOf(run, { userDataWritable: true }), '/user_data')).toContain('rw');
+    expect(options(configOf(run, { userDataWritable: true }), '/user_config')).toContain('ro');
+    expect(options(configOf(run), '/applog')).toEqual(['rbind', 'rw', 'nosuid', 'nodev', 'noexec']);
+  });
+
+  it('follows no symbolic links on drives that the host writes', () => {
+    const targets = (config: Config) =>
+      config.hooks.createContainer.map(({ args }) => args.slice(2).join(' '));
+    expect(targets(configOf(run))).toEqual([
+      'remount,bind,rw,nosymfollow,nosuid,nodev,noexec /run/cvm/workload/rootfs/applog',
+      'remount,bind,ro,nosymfollow,nosuid,nodev,noexec /run/cvm/workload/rootfs/user_data',
+    ]);
+    expect(targets(configOf(run, { userDataWritable: true }))[1]).toContain('bind,rw,nosymfollow');
+  });
+
+  it('shows /host/bin only when asked to', () => {
+    const has = (config: Config) => config.mounts.some(({ destination }) => destination === '/host/bin');
+    expect(has(configOf(run))).toBe(true);
+    expect(has(configOf(run, { hostBin: false }))).toBe(false);
+  });
+
+  it('refuses system calls by default, and those that reach the kernel’s inner parts by absence', () => {
+    const { seccomp } = configOf(run).linux;
+    expect(seccomp.defaultAction).toBe('SCMP_ACT_ERRNO');
+    const allowed = seccomp.syscalls
+      .filter(({ action, args }) => action === 'SCMP_ACT_ALLOW' && !args)
+      .flatMap(({ names }) => names);
+    expect(new Set(allowed).size).toBe(allowed.length);
+    for (const name of 'mount unshare setns bpf keyctl init_module kexec_load io_uring_setup clone clone3 socket perf_event_open userfaultfd'.split(
+      ' ',
+    )) {
+      expect(allowed).not.toContain(name);
+    }
+    for (const name of ['execve', 'openat', 'mmap', 'futex', 'rseq', 'ptrace'])
+      expect(allowed).toContain(name);
+    // AF_VSOCK (40) would reach the host past the packet filter.
+    expect(seccomp.syscalls.find(({ names }) => names[0] === 'socket')?.args).toMatchObject([
+      { value: 40, op: 'SCMP_CMP_NE' },
+    ]);
+  });
+});
