@@ -131,7 +131,9 @@ export function projectOfKit(folder: string): string | undefined {
 
 /** `cc_site-1.yml` -> `site-1`. */
 function siteOfFile(file: string): string {
-  return basename(file).replace(/\.ya?ml$/i, '').replace(/^cc_/, '');
+  return basename(file)
+    .replace(/\.ya?ml$/i, '')
+    .replace(/^cc_/, '');
 }
 
 /** Where development bundles keep their registry, policy and key broker: apart from everything real. */

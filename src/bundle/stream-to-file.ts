@@ -13,7 +13,7 @@ export async function streamToFile(
   { mode, signal }: { mode: number; signal?: AbortSignal | undefined },
 ): Promise<void> {
   const target = createWriteStream(file, { flags: 'wx', mode, flush: true });
-  const closed = new Promise((resolve) => target.once('close', resolve));
+  const closed = new Promise<void>((resolve) => target.once('close', () => resolve()));
   try {
     await pipeline([...streams, target], signal === undefined ? {} : { signal });
   } finally {

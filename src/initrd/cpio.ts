@@ -43,7 +43,8 @@ export async function packCpio(
 /** Time stamp 0; folders and programs 0755, files 0644, whatever the umask was. */
 async function normalise(path: string): Promise<void> {
   const found = await lstat(path);
-  if (!found.isSymbolicLink()) await chmod(path, found.isDirectory() || (found.mode & 0o100) !== 0 ? 0o755 : 0o644);
+  if (!found.isSymbolicLink())
+    await chmod(path, found.isDirectory() || (found.mode & 0o100) !== 0 ? 0o755 : 0o644);
   await lutimes(path, 0, 0);
 }
 

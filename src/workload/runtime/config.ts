@@ -5,6 +5,12 @@ import { type MountSettings, mountsFor, noSymlinkHooks } from './mounts.ts';
 import { commandOf, environmentOf, workingDirectoryOf } from './process.ts';
 import { resolveUser } from './user.ts';
 
+/** The parts of a `config.json` that others look at. */
+export interface RuntimeConfig {
+  process: { user: { uid: number; gid: number; additionalGids: number[] }; [key: string]: unknown };
+  [key: string]: unknown;
+}
+
 export interface RuntimeSettings extends MountSettings {
   /** Value of `HOSTNAME` in the container; the guest's own name, which it shares. */
   hostname: string;
@@ -25,7 +31,7 @@ const rootfs = '/run/cvm/workload/rootfs';
 export function runtimeConfig(
   workload: Pick<Workload, 'config' | 'accounts'>,
   settings: RuntimeSettings,
-): object {
+): RuntimeConfig {
   const { config, accounts } = workload;
   const { uid, gid, additionalGids, home } = resolveUser(config.config?.User, accounts);
   return {

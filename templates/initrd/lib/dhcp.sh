@@ -15,7 +15,7 @@ case ${1:-} in
   deconfig) ip -4 addr flush dev "$interface" ;;
   bound | renew)
     is_address "${ip:-}" && is_address "${subnet:-255.255.255.0}" || exit 1
-    ip -4 addr replace "$ip/$(ipcalc -p "$ip" "${subnet:-255.255.255.0}" | sed -n 's/^PREFIX=\([0-9]*\)$/\1/p')" dev "$interface"
+    ip -4 addr replace "$ip/$(busybox ipcalc -p "$ip" "${subnet:-255.255.255.0}" | sed -n 's/^PREFIX=\([0-9]*\)$/\1/p')" dev "$interface"
     gateway=$(first_word "${router:-}")
     if is_address "$gateway"; then ip -4 route replace default via "$gateway" dev "$interface"; fi
     for server in ${dns:-}; do

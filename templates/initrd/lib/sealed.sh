@@ -85,10 +85,10 @@ hand_over() {
   trap - EXIT
   [ -x /sysroot/usr/lib/systemd/systemd ] || fail E46 'the sealed system holds no systemd'
   printf '%s' "$verdict_port" > /run/cvm/verdict-port
-  for folder in applog vault user_data; do
+  for folder in applog vault user_data dev sys proc run; do
     mkdir -p "/sysroot/$folder"
     mount --move "/$folder" "/sysroot/$folder" || fail E47 "/$folder cannot be handed over"
   done
-  # switch_root takes /dev, /proc, /sys and /run along.
-  exec env -i TERM=linux PATH=/usr/sbin:/usr/bin /usr/sbin/switch_root /sysroot /usr/lib/systemd/systemd --unit=cvm.target
+  # Removes the initrd's files, so that its RAM is free again.
+  exec env -i TERM=linux PATH=/usr/sbin:/usr/bin switch_root /sysroot /usr/lib/systemd/systemd --unit=cvm.target
 }

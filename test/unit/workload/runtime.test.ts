@@ -66,7 +66,7 @@ function configOf(config: Record<string, unknown>, settings: Partial<RuntimeSett
   return runtimeConfig(
     { config: image, accounts },
     { hostname: 'site-1', userDataWritable: false, hostBin: true, ...settings },
-  ) as Config;
+  ) as unknown as Config;
 }
 
 describe('runtimeConfig', () => {

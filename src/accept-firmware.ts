@@ -1,0 +1,50 @@
+import { writeFile } from 'node:fs/promises';
+import type { FoundFirmware } from './base/firmware.ts';
+import { unpackLzma } from './base/firmware-volume.ts';
+import { exitStatus, UserError } from './host/errors.ts';
+import {
+  type Firmware,
+  type FirmwareVerdict,
+  judgeFirmware,
+  lzmaStreams,
+  readFirmware,
+} from './measure/index.ts';
+import type { BuildSettings } from './settings.ts';
+
+/** Firmware that this build may ship. */
+export interface AcceptedFirmware {
+  parsed: Firmware;
+  verdict: FirmwareVerdict;
+  origin: string;
+  /** Writes the bytes that were judged and are measured, whatever the file they came from holds by now. */
+  writeTo(file: string): Promise<void>;
+}
+
+/**
+ * Judges the firmware: the launch digest promises only what the firmware enforces. A production build stops at
+ * anything but "sound", unless the administrator accepted that very file by its SHA-256.
+ * @throws UserError where it is not accepted.
+ */
+export async function acceptFirmware(
+  found: FoundFirmware,
+  settings: Pick<BuildSettings, 'kind' | 'acceptFirmware'>,
+  report: { signal: AbortSignal; note(text: string): void; warn(text: string): void },
+): Promise<AcceptedFirmware> {
+  const parsed = await readFirmware(found.file);
+  const volume = await unpackLzma(lzmaStreams(parsed.bytes), { signal: report.signal });
+  const verdict = judgeFirmware(parsed.sha256, volume);
+  const accepted = settings.acceptFirmware.includes(parsed.sha256);
+  report.note(`OVMF.amdsev.fd from ${found.origin}: verdict ${verdict.verdict} (${verdict.reason})`);
+  if (verdict.verdict !== 'sound') {
+    const text = `firmware ${parsed.sha256} is ${verdict.verdict}: ${verdict.reason}`;
+    if (settings.kind === 'production' && !accepted) {
+      throw new UserError(`cannot build a production bundle: ${text}`, {
+        hint: `use sound firmware, or take this one at your own word: --accept-firmware ${parsed.sha256}`,
+        status: exitStatus.usage,
+      });
+    }
+    if (accepted) report.warn(`${text}; accepted by its SHA-256`);
+    else report.warn(text);
+  }
+  return { parsed, verdict, origin: found.origin, writeTo: (file) => writeFile(file, parsed.bytes) };
+}

@@ -1,0 +1,22 @@
+import { start, toolError } from '../host/run.ts';
+
+/**
+ * Unpacks LZMA streams (`.lzma`, the form UEFI firmware volumes hold) one after another with xz.
+ * @param limit bytes; a firmware volume is some 16 MiB
+ */
+export async function unpackLzma(
+  streams: readonly Buffer[],
+  { limit = 1 << 28, signal }: { limit?: number; signal?: AbortSignal | undefined } = {},
+): Promise<Buffer> {
+  const args = ['--format=lzma', '--decompress', '--stdout'];
+  const parts: Buffer[] = [];
+  for (const stream of streams) {
+    try {
+      const process = start('xz', args, { signal, input: stream }, { encoding: 'buffer', maxBuffer: limit });
+      parts.push(Buffer.from((await process).stdout as unknown as Uint8Array));
+    } catch (error) {
+      throw toolError('xz', args, error, { signal });
+    }
+  }
+  return Buffer.concat(parts);
+}

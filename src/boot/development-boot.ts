@@ -1,0 +1,157 @@
+import { join } from 'node:path';
+import { compareFiles, type Manifest, readManifest } from '../bundle/index.ts';
+import { exitStatus, UserError } from '../host/errors.ts';
+import { startDevelopmentKbs } from '../kbs/dev-kbs/index.ts';
+import { measureLaunch } from '../launch.ts';
+import { type BlobHashes, readFirmware } from '../measure/index.ts';
+import { type BootResult, bootBundle } from './boot.ts';
+
+export interface DevelopmentBootOptions {
+  /** Folder `cvm_<id>` of a development bundle. */
+  folder: string;
+  /** Folder of the development registry and of the development KBS's certificates. */
+  state: string;
+  /** A KBS that runs already, in place of one of our own. */
+  kbsUrl?: string | undefined;
+  /** Path of OPA, for the development KBS to judge by policy.rego itself. */
+  opa?: string | undefined;
+  /** One of the measured counts; the smallest that is at least two unless told otherwise. */
+  vcpus?: number | undefined;
+  memoryGib?: number | undefined;
+  accelerator?: 'auto' | 'kvm' | 'tcg' | undefined;
+  timeout?: number | undefined;
+  portForwards?: readonly { host: number; guest: number }[];
+  /** A private folder. */
+  workDirectory: string;
+  onConsole: (line: string) => void;
+  note: (text: string) => void;
+  signal?: AbortSignal | undefined;
+  /** For tests that play the hostile host. */
+  hostile?: Hostile;
+}
+
+/** What a hostile host can do at a launch. */
+export interface Hostile {
+  /** Another command line, with the hash table made to match. */
+  cmdline?: string;
+  /** Hash table of other blobs than those that are started. */
+  blobs?: BlobHashes;
+  /** Further arguments of QEMU. */
+  extraArguments?: readonly string[];
+  /** Digest that the development KBS is told, in place of that of what is started. */
+  digest?: string;
+  /** Start a production bundle too: without the hardware it must refuse. */
+  production?: boolean;
+  firmwareTimeout?: number;
+}
+
+export interface DevelopmentBoot extends BootResult {
+  manifest: Manifest;
+  /** Launch digest of what was started, hex. */
+  digest: string;
+  /** Requests that the development KBS saw; undefined with a KBS of the caller's. */
+  requests: { total: number; released: number; refused: number } | undefined;
+}
+
+/**
+ * Boots a development bundle against the development KBS: measures what it is about to start, as the hardware would,
+ * and lets the KBS judge that digest.
+ * @throws UserError where the bundle is not a development bundle or holds other files than its manifest says.
+ */
+export async function bootDevelopmentBundle(options: DevelopmentBootOptions): Promise<DevelopmentBoot> {
+  const { folder, hostile = {}, signal, note } = options;
+  const manifest = await readManifest(folder);
+  if (manifest.kind !== 'development' && !hostile.production) {
+    throw new UserError(`cannot boot ${folder}: it is a production bundle, which needs SEV-SNP hardware`, {
+      hint: 'start it there with its launch_vm.sh, or build one with --dev to try it here',
+      status: exitStatus.usage,
+    });
+  }
+  if (options.hostile === undefined) await refuseChanged(folder, manifest);
+  const vcpus = chooseVcpus(manifest, options.vcpus);
+  const firmware = await readFirmware(join(folder, 'OVMF.amdsev.fd'));
+  const cmdline = hostile.cmdline ?? manifest.launch.cmdline;
+  const { launch, blobs } = await measureLaunch({
+    firmware,
+    kernel: join(folder, 'vmlinuz'),
+    initrd: join(folder, 'initrd.img'),
+    cmdline,
+    cpu: manifest.launch.cpu,
+    guestFeatures: Number(manifest.launch.guest_features),
+    vcpus: [vcpus],
+    memoryGib: manifest.launch.memory_gib,
+  });
+  const digest = launch.digests[0]!.hex;
+  const expected = manifest.launch.digests.find((one) => one.vcpus === vcpus)?.hex;
+  note(
+    `launch digest ${digest} (${vcpus} vCPUs): ${digest === expected ? 'as in the manifest' : 'NOT the one in the manifest'}`,
+  );
+
+  const own =
+    options.kbsUrl === undefined
+      ? await startDevelopmentKbs({
+          stateDirectory: options.state,
+          registryDirectory: options.state,
+          digest: hostile.digest ?? digest,
+          opa: options.opa,
+          log: (line) => note(`development KBS: ${line}`),
+        })
+      : undefined;
+  try {
+    const result = await bootBundle({
+      folder,
+      launch,
+      blobs: hostile.blobs ?? blobs,
+      cmdline,
+      vcpus,
+      memoryGib: options.memoryGib ?? 2,
+      accelerator: options.accelerator ?? 'auto',
+      userDataWritable: await isUserDataWritable(folder),
+      kbs: kbsAddress(options.kbsUrl ?? own!.url),
+      portForwards: options.portForwards ?? [],
+      extraArguments: hostile.extraArguments ?? [],
+      workDirectory: options.workDirectory,
+      timeout: options.timeout ?? 900,
+      firmwareTimeout: hostile.firmwareTimeout ?? 180,
+      onConsole: options.onConsole,
+      signal,
+    });
+    const requests = own && { ...own.requests };
+    return { ...result, manifest, digest, requests };
+  } finally {
+    await own?.close();
+  }
+}
+
+/** A drive that the site may have used is no fault; a changed kernel or script is. */
+async function refuseChanged(folder: string, manifest: Manifest): Promise<void> {
+  const changed = (await compareFiles(folder, manifest)).filter(({ expected }) => !expected);
+  if (changed.length === 0) return;
+  const list = changed.map(({ name, problem }) => `${name} ${problem}`).join('; ');
+  throw new UserError(`cannot boot ${folder}: it is not what was built: ${list}`);
+}
+
+function chooseVcpus(manifest: Manifest, wanted: number | undefined): number {
+  const { vcpus } = manifest.launch;
+  if (wanted === undefined) return vcpus.find((count) => count >= 2) ?? vcpus[0]!;
+  if (vcpus.includes(wanted)) return wanted;
+  throw new UserError(`cannot boot with ${wanted} vCPUs: only ${vcpus.join(', ')} were measured`, {
+    status: exitStatus.usage,
+  });
+}
+
+/** launch_vm.sh says how user_data is attached; the manifest's digest covers that file. */
+async function isUserDataWritable(folder: string): Promise<boolean> {
+  const { readFile } = await import('node:fs/promises');
+  return /^user_data_readonly=.?off/m.test(await readFile(join(folder, 'launch_vm.sh'), 'utf8'));
+}
+
+function kbsAddress(url: string): { host: string; port: number } {
+  const { hostname, port, protocol } = new URL(url);
+  if (protocol !== 'https:') {
+    throw new UserError(`cannot use the KBS at ${url}: the CVM speaks https only`, {
+      status: exitStatus.usage,
+    });
+  }
+  return { host: hostname.replace(/^\[|\]$/g, ''), port: port === '' ? 443 : Number(port) };
+}

@@ -1,0 +1,91 @@
+import { accessSync, constants, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** What a boot without SEV-SNP hardware is started with. */
+export interface Machine {
+  /** Bundle folder. */
+  folder: string;
+  /** Private folder with the hash table and the command line as files. */
+  hashTable: string;
+  /** Guest-physical address that the firmware reads the hash table at. */
+  hashTableAddress: string;
+  /** NUL-terminated command line. */
+  cmdlineFile: string;
+  vcpus: number;
+  memoryGib: number;
+  accelerator: 'kvm' | 'tcg';
+  userDataWritable: boolean;
+  /** File that the guest's verdict is written to. */
+  verdictFile: string;
+  /** Command that carries a connection to the key broker, run once per connection. */
+  kbsForward: string;
+  /** TCP ports of this host's loopback that lead to ports of the guest. */
+  portForwards: readonly { host: number; guest: number }[];
+  /** Further arguments, for tests that play the hostile host. */
+  extra: readonly string[];
+}
+
+/** QEMU splits options at commas; a doubled one stands for itself. */
+function option(value: string): string {
+  return value.replaceAll(',', ',,');
+}
+
+/**
+ * QEMU's arguments. The real firmware checks the real hash table: `loader` puts the table where the firmware's
+ * metadata says, as the hardware's launch would; kernel, initrd and command line come by fw_cfg. `-kernel` would
+ * not do: outside of SEV, QEMU 7.2 patches the kernel's header, and its hash changes.
+ */
+export function machineArguments(machine: Machine): string[] {
+  const { folder } = machine;
+  const blob = (name: string, file: string) => ['-fw_cfg', `name=etc/boot/${name},file=${option(file)}`];
+  const forwards = machine.portForwards.map(({ host, guest }) => `,hostfwd=tcp:127.0.0.1:${host}-:${guest}`);
+  return [
+    ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot', '-serial', 'stdio'],
+    ...[
+      '-machine',
+      'q35',
+      '-accel',
+      machine.accelerator,
+      '-cpu',
+      machine.accelerator === 'kvm' ? 'host' : 'max',
+    ],
+    ...['-smp', String(machine.vcpus), '-m', `${machine.memoryGib}G`],
+    ...['-bios', join(folder, 'OVMF.amdsev.fd')],
+    ...['-device', `loader,file=${option(machine.hashTable)},addr=${machine.hashTableAddress},force-raw=on`],
+    ...blob('kernel', join(folder, 'vmlinuz')),
+    ...blob('initrd', join(folder, 'initrd.img')),
+    ...blob('cmdline', machine.cmdlineFile),
+    ...drive(folder, 'crypt_root', 'rootfs', false),
+    ...drive(folder, 'applog', 'applog', false),
+    ...drive(folder, 'user_config', 'user_config', true),
+    ...drive(folder, 'user_data', 'user_data', !machine.userDataWritable),
+    ...['-device', 'virtio-serial-pci', '-chardev', `file,id=verdict,path=${option(machine.verdictFile)}`],
+    ...['-device', 'virtserialport,chardev=verdict,name=cvm.verdict'],
+    // Nothing but the key broker can be reached from inside.
+    '-netdev',
+    `user,id=net,restrict=on,guestfwd=tcp:10.0.2.100:8999-cmd:${option(machine.kbsForward)}${forwards.join('')}`,
+    ...['-device', 'virtio-net-pci,netdev=net,romfile='],
+    ...machine.extra,
+  ];
+}
+
+/** A drive of the bundle as the guest finds it: by its virtio serial. */
+function drive(folder: string, name: string, serial: string, readonly: boolean): string[] {
+  const file = option(join(folder, `${name}.qcow2`));
+  return [
+    '-drive',
+    `if=none,id=${serial},file=${file},format=qcow2,readonly=${readonly ? 'on' : 'off'}`,
+    '-device',
+    `virtio-blk-pci,drive=${serial},serial=${serial}`,
+  ];
+}
+
+/** True where KVM is there, may be used, and the processor has what it takes. */
+export function kvmUsable(): boolean {
+  try {
+    accessSync('/dev/kvm', constants.R_OK | constants.W_OK);
+    return /^flags\s*:.*\b(svm|vmx)\b/m.test(readFileSync('/proc/cpuinfo', 'utf8'));
+  } catch {
+    return false;
+  }
+}

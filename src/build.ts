@@ -1,0 +1,335 @@
+import { randomBytes } from 'node:crypto';
+import { copyFile, mkdir, rename, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import packageJson from '../package.json' with { type: 'json' };
+import { acceptFirmware } from './accept-firmware.ts';
+import { buildBase, cachedBase } from './base/build.ts';
+import { findFirmware, localFirmware } from './base/firmware.ts';
+import {
+  createdNow,
+  describeFiles,
+  packBundle,
+  writeLaunchScript,
+  writeManifest,
+  writeReadme,
+} from './bundle/index.ts';
+import { makeDrive, readStartupKit } from './drives/index.ts';
+import { type Cache, openCache } from './graph/cache.ts';
+import { graph } from './graph/graph.ts';
+import { handOver } from './hand-over.ts';
+import { newDiskKey } from './host/secret.ts';
+import { workDirectory } from './host/temp.ts';
+import { templatePath } from './host/template.ts';
+import { genericParts, makeInitrd, moduleList, sitePart } from './initrd/initrd.ts';
+import { findKeyBroker } from './key-broker.ts';
+import { commandLine, measureLaunch } from './launch.ts';
+import { layoutFile } from './seal/layout.ts';
+import { sealDrive } from './seal/seal.ts';
+import type { BuildSettings } from './settings.ts';
+import { firewallRules } from './site/firewall.ts';
+import { hostName, hostsFile } from './site/hosts.ts';
+import { makeSiteLayer } from './site/layer.ts';
+import { importArchive, runtimeConfig } from './workload/index.ts';
+
+/** What a build works with: the checked settings and the cache. */
+export interface BuildOptions {
+  settings: BuildSettings;
+  cache: Cache;
+}
+
+export function buildOptions(settings: BuildSettings): BuildOptions {
+  return { settings, cache: openCache(settings.cacheRoot) };
+}
+
+/**
+ * The build of one bundle. Each task makes one artefact; what joins them stands here and nowhere else.
+ *
+ *     base ─┬──────────────── generic initrd ─────────────────────────┐
+ *     workload ─┐             broker ─┴───────────────────────────────┤
+ *     kit ──────┴─ site ── seal (base, site, layers) ── header, root hash ── initrd ── measure ── bundle ── hand-off
+ *       └─ drives                                                firmware ──┘
+ */
+const cvm = graph<BuildOptions>();
+
+const identity = cvm.task('identity', {
+  title: 'Identity and disk key',
+  run: async ({ options: { settings }, scope }) => {
+    const id = randomBytes(6).toString('hex');
+    const folder = join(settings.targetFolder, `cvm_${id}`);
+    const key = newDiskKey();
+    scope.defer(() => key.wipe());
+    await mkdir(folder, { recursive: true, mode: 0o755 });
+    // Whatever ends the build before its last step takes away what was made for this id.
+    const archive = join(settings.targetFolder, `.cvm_${id}.tgz`);
+    const handoff = join(settings.handoffFolder, `cvm_${id}`);
+    const unfinished = [folder, archive, handoff];
+    scope.defer(async () => {
+      for (const path of unfinished) await rm(path, { recursive: true, force: true });
+    });
+    const resource = `${settings.builder.kbs.resourcePrefix}/${id}`;
+    return { id, key, folder, archive, handoff, unfinished, resource };
+  },
+});
+
+const base = cvm.task('base', {
+  title: 'Base system',
+  cached: async ({ options: { settings, cache } }) =>
+    (await cachedBase(cache, templatePath('base'), settings.builder.base.suite)) ?? false,
+  run: async ({ options: { settings, cache }, ...context }) => {
+    const recipe = templatePath('base');
+    const { suite } = settings.builder.base;
+    const known = await cachedBase(cache, recipe, suite);
+    if (known !== undefined) context.usedCache();
+    return known ?? buildBase({ cache, recipe, suite, signal: context.signal, progress: context.progress });
+  },
+});
+
+const firmware = cvm.task('firmware', {
+  title: 'Firmware',
+  run: async ({ options: { settings, cache }, ...context }) => {
+    const where = {
+      cache,
+      baseImages: settings.baseImages,
+      signal: context.signal,
+      progress: context.progress,
+    };
+    if ((await localFirmware(where)) !== undefined) context.usedCache();
+    return acceptFirmware(await findFirmware(where), settings, context);
+  },
+});
+
+const workload = cvm.task('workload', {
+  title: 'Workload layers',
+  run: async ({ options: { settings, cache }, ...context }) => {
+    const imported = await importArchive({
+      archive: settings.dockerArchive,
+      cache,
+      signal: context.signal,
+      progress: ({ done, total }) => context.progress({ done, total, unit: 'bytes' }),
+      warn: context.warn,
+    });
+    if (imported.fromCache) context.usedCache();
+    return imported;
+  },
+});
+
+const kit = cvm.task('kit', {
+  title: 'Startup kit',
+  run: async ({ options: { settings }, ...context }) => {
+    const work = context.scope.use(await workDirectory());
+    const read = await readStartupKit({
+      folders: settings.userConfig,
+      editable: settings.site.userConfigEditable,
+      workDirectory: work.path,
+      signal: context.signal,
+    });
+    for (const warning of read.warnings) context.warn(warning);
+    return read;
+  },
+});
+
+const broker = cvm.task('broker', {
+  title: 'Key broker',
+  run: ({ options: { settings }, signal }) => findKeyBroker(settings, signal),
+});
+
+const genericInitrd = cvm.task('initrd-parts', {
+  title: 'Initrd, generic part',
+  needs: { base, broker },
+  run: ({ base, broker }, { options: { cache }, signal }) =>
+    genericParts({ cache, base, signal }, broker.client),
+});
+
+const site = cvm.task('site', {
+  title: 'Site layer',
+  needs: { workload, kit, broker },
+  run: async ({ workload, kit, broker }, { options: { settings }, scope, signal }) => {
+    const work = scope.use(await workDirectory());
+    const file = join(work.path, 'site.squashfs');
+    const config = runtimeConfig(workload, {
+      hostname: hostName(settings.name),
+      userDataWritable: settings.site.userDataWritable,
+      hostBin: broker.snpguest !== undefined,
+    });
+    await makeSiteLayer(
+      {
+        runtimeConfig: config,
+        userConfigList: kit.sealedList,
+        privateFolder: kit.privateFolder,
+        snpguest: broker.snpguest,
+      },
+      { file, workDirectory: work.path, signal },
+    );
+    return { file, user: config.process.user };
+  },
+});
+
+const drives = cvm.task('drives', {
+  title: 'Plain drives',
+  needs: { identity, kit },
+  run: async ({ identity, kit }, { options: { settings }, scope, signal }) => {
+    const work = scope.use(await workDirectory());
+    const { driveBytes } = settings.site;
+    const contents = [
+      { label: 'applog', bytes: driveBytes.applog },
+      { label: 'user_config', bytes: driveBytes.userConfig, content: kit.plainFolder },
+      { label: 'user_data', bytes: driveBytes.userData },
+    ];
+    for (const drive of contents) {
+      const file = join(identity.folder, `${drive.label}.qcow2`);
+      await makeDrive({ ...drive, file, seed: identity.id, workDirectory: work.path, signal });
+    }
+  },
+});
+
+const seal = cvm.task('seal', {
+  title: 'Sealed root drive',
+  needs: { identity, base, site, workload },
+  run: async ({ identity, base, site, workload }, { options: { settings }, scope, signal, progress }) => {
+    const files = [
+      { name: 'base', file: base.squashfs },
+      { name: 'site', file: site.file },
+      ...workload.layers.map(({ squashfs }, index) => ({ name: `layer${index}`, file: squashfs })),
+    ];
+    const segments = await Promise.all(
+      files.map(async ({ name, file }) => ({ name, file, bytes: (await stat(file)).size })),
+    );
+    const bytes = segments.reduce((sum, segment) => sum + segment.bytes, 0);
+    const work = scope.use(await workDirectory({ bytes: bytes * 1.1 }));
+    return sealDrive({
+      segments,
+      drive: join(identity.folder, 'crypt_root.qcow2'),
+      driveBytes: settings.site.driveBytes.root,
+      key: identity.key,
+      workDirectory: work.path,
+      signal,
+      progress,
+    });
+  },
+});
+
+const initrd = cvm.task('initrd', {
+  title: 'Initrd',
+  needs: { identity, genericInitrd, seal, site, broker },
+  run: async ({ identity, genericInitrd, seal, site, broker }, { options: { settings }, scope, signal }) => {
+    const work = scope.use(await workDirectory());
+    const name = hostName(settings.name);
+    const part = join(work.path, 'site.cpio.zst');
+    await sitePart(
+      {
+        settings: {
+          kind: settings.kind,
+          builder_version: packageJson.version,
+          cvm_id: identity.id,
+          cvm_name: name,
+          cmdline: commandLine(identity.id),
+          build_time: Math.floor(Date.parse(createdNow()) / 1000),
+          kbs_url: broker.url,
+          kbs_path: identity.resource,
+          kbs_attempts: settings.kind === 'development' ? 3 : 30,
+          kbs_retry_seconds: settings.kind === 'development' ? 2 : 10,
+          verity_root_hash: seal.rootHash,
+          verity_salt: seal.salt,
+          verity_hash_offset: seal.hashOffset,
+          verity_data_blocks: seal.dataBlocks,
+          vault_first_sector: seal.vaultFirstSector,
+          vault_integrity: settings.site.vaultIntegrity ? 'yes' : 'no',
+          user_data_writable: settings.site.userDataWritable ? 'yes' : 'no',
+          workload_uid: site.user.uid,
+          workload_gid: site.user.gid,
+          system_ram: '25%',
+          workload_ram: '50%',
+        },
+        layout: layoutFile(seal.segments),
+        firewall: await firewallRules({
+          allowedPorts: settings.site.allowedPorts,
+          allowedOutPorts: settings.site.allowedOutPorts,
+          kbsUrl: broker.url,
+        }),
+        hosts: hostsFile(name, settings.site.hosts),
+        modules: await moduleList(),
+        kbsCa: broker.ca,
+        luksHeader: seal.headerFile,
+      },
+      { file: part, workDirectory: work.path, signal },
+    );
+    const file = join(identity.folder, 'initrd.img');
+    await makeInitrd(genericInitrd, part, file, signal);
+    return file;
+  },
+});
+
+const measure = cvm.task('measure', {
+  title: 'Launch digests',
+  needs: { identity, base, firmware, initrd },
+  run: async ({ identity, base, firmware, initrd }, { options: { settings } }) => {
+    const { machine } = settings.builder;
+    // What is measured is what lies in the bundle, not what it was copied from.
+    const kernel = join(identity.folder, 'vmlinuz');
+    await copyFile(base.kernel, kernel);
+    const { launch } = await measureLaunch({
+      firmware: firmware.parsed,
+      kernel,
+      initrd,
+      cmdline: commandLine(identity.id),
+      ...machine,
+    });
+    return launch;
+  },
+});
+
+const bundle = cvm.task('bundle', {
+  title: 'Bundle',
+  needs: { identity, firmware, drives, seal, measure, broker },
+  run: async ({ identity, firmware, measure, broker }, { options: { settings }, signal, progress }) => {
+    const { folder, id, resource } = identity;
+    const { name, kind } = settings;
+    const { allowedPorts, userDataWritable } = settings.site;
+    const about = {
+      id,
+      name,
+      kind,
+      builder_version: packageJson.version,
+      created: createdNow(),
+      launch: measure,
+      firmware: { sha256: firmware.parsed.sha256, ...firmware.verdict },
+      kbs: { url: broker.url, resource },
+    };
+    await firmware.writeTo(join(folder, 'OVMF.amdsev.fd'));
+    await writeLaunchScript(folder, { id, kind, launch: measure, allowedPorts, userDataWritable });
+    await writeReadme(folder, { ...about, allowedPorts });
+    const files = await describeFiles(folder, { signal });
+    const manifest = { schema_version: 1 as const, ...about, files };
+    await writeManifest(folder, manifest);
+    const out = identity.archive;
+    await packBundle({
+      folder,
+      name,
+      out,
+      signal,
+      progress: (done, total) => progress({ done, total, unit: 'bytes' }),
+    });
+    return manifest;
+  },
+});
+
+const handOff = cvm.task('hand-off', {
+  title: 'Hand-off to the key broker',
+  needs: { identity, bundle },
+  run: async ({ identity, bundle: manifest }, { options: { settings }, signal, note, warn }) => {
+    const { folder, handoff } = identity;
+    const { policyFile } = await handOver(
+      settings,
+      manifest,
+      { handoff, key: identity.key },
+      { signal, note, warn },
+    );
+    const archive = join(settings.targetFolder, `${settings.name}.tgz`);
+    await rename(identity.archive, archive);
+    identity.unfinished.length = 0;
+    return { folder, archive, manifest, handoff, policyFile };
+  },
+});
+
+/** The graph, and the task that a build is run for. */
+export const build = { graph: cvm, targets: { result: handOff } };

@@ -1,0 +1,9 @@
+import { exitStatus, UserError } from '../host/errors.ts';
+
+/** A whole number above 0. @throws UserError naming the option. */
+export function wholeNumber(option: string, text: string): number {
+  if (/^[1-9]\d{0,9}$/.test(text)) return Number(text);
+  throw new UserError(`cannot use ${option} ${JSON.stringify(text)}: it is not a whole number above 0`, {
+    status: exitStatus.usage,
+  });
+}

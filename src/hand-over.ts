@@ -1,0 +1,58 @@
+import type { Manifest } from './bundle/index.ts';
+import type { Secret } from './host/secret.ts';
+import { writeHandoff } from './kbs/handoff.ts';
+import { writePolicy } from './kbs/policy.ts';
+import type { ImageRecord } from './kbs/record.ts';
+import { addImage } from './kbs/registry.ts';
+import { type BuildSettings, policyDirectory } from './settings.ts';
+
+/**
+ * Hands key, digests and policy entry to the administrator's side: `handoff/cvm_<id>`, the registry, policy.rego.
+ * Development bundles go to a registry and policy of their own.
+ */
+export async function handOver(
+  settings: BuildSettings,
+  manifest: Manifest,
+  to: { handoff: string; key: Secret },
+  report: { signal: AbortSignal; note(text: string): void; warn(text: string): void },
+): Promise<{ policyFile: string }> {
+  const record = imageRecord(settings, manifest);
+  const { keyFile } = await writeHandoff(to.handoff, { record, key: to.key });
+  const registered = settings.kind === 'development' ? { ...record, keyFile } : record;
+  const directory = policyDirectory(settings);
+  const { keepPrevious } = settings;
+  const { superseded } = await addImage(directory, registered, { keepPrevious, signal: report.signal });
+  if (superseded.length > 0) report.note(`supersedes ${superseded.join(', ')}: retired in the registry`);
+  const policy = await writePolicy(directory, {
+    minTcb: minimumTcb(settings),
+    signal: report.signal,
+  });
+  for (const warning of policy.warnings) report.warn(warning);
+  return { policyFile: policy.path };
+}
+
+function imageRecord(settings: BuildSettings, manifest: Manifest): ImageRecord {
+  const { project, site } = settings;
+  return {
+    id: manifest.id,
+    name: manifest.name,
+    ...(project === undefined ? {} : { project }),
+    ...(site.role === undefined ? {} : { role: site.role }),
+    resourcePath: manifest.kbs.resource,
+    digests: manifest.launch.digests.map(({ vcpus, cpu, guest_features, hex }) => ({
+      vcpus,
+      cpu,
+      guestFeatures: guest_features,
+      firmwareSha256: manifest.firmware.sha256,
+      hex,
+    })),
+    builtAt: manifest.created,
+    status: 'active',
+    kind: manifest.kind,
+  };
+}
+
+function minimumTcb({ builder: { minTcb } }: BuildSettings) {
+  const set = Object.entries(minTcb).filter((entry): entry is [string, number] => entry[1] !== undefined);
+  return set.length === 0 ? undefined : Object.fromEntries(set);
+}

@@ -1,0 +1,87 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { pathExists } from 'fs-extra/esm';
+import { resolvePath } from './config/index.ts';
+import { exitStatus, UserError } from './host/errors.ts';
+import { sha256File } from './host/files.ts';
+import type { ExtraProgram } from './initrd/initrd.ts';
+import { developmentCa } from './kbs/dev-kbs/index.ts';
+import { type BuildSettings, developmentState, pathContext } from './settings.ts';
+
+/** Whom the CVM asks for its key, and with what. */
+export interface KeyBroker {
+  url: string;
+  /** PEM certificates, the only ones the CVM trusts. */
+  ca: string;
+  client: { kind: 'development' } | { kind: 'production'; programs: ExtraProgram[] };
+  /** snpguest for the container, where the administrator brought one. */
+  snpguest: string | undefined;
+}
+
+/** The development KBS as a development boot's network shows it, on every machine alike. */
+export const developmentKbsUrl = 'https://10.0.2.100:8999';
+
+/**
+ * Finds the key broker's address and certificate, and the programs that talk to it.
+ * @throws UserError where a production bundle would have nobody to ask.
+ */
+export async function findKeyBroker(settings: BuildSettings, signal?: AbortSignal): Promise<KeyBroker> {
+  const snpguest = await binary(settings, 'snpguest');
+  if (settings.kind === 'development') {
+    const { certFile } = await developmentCa(developmentState(), { signal });
+    const ca = await readFile(certFile, 'utf8');
+    return { url: developmentKbsUrl, ca, client: { kind: 'development' }, snpguest };
+  }
+  const { url } = settings.builder.kbs;
+  if (url === undefined) {
+    throw needs('it does not know the key broker', 'set kbs.url in builder.yml');
+  }
+  const kbsClient = await binary(settings, 'kbs-client');
+  if (kbsClient === undefined) {
+    throw needs('binaries/kbs-client is missing', 'put a kbs-client with the snp attester there');
+  }
+  const files = [kbsClient, ...(snpguest === undefined ? [] : [snpguest])];
+  const names = ['kbs-client', 'snpguest'];
+  const programs = await Promise.all(
+    files.map(async (file, index) => ({
+      name: names[index]!,
+      file,
+      sha256: (await sha256File(file, { signal })).hex,
+    })),
+  );
+  return { url, ca: await readCa(settings), client: { kind: 'production', programs }, snpguest };
+}
+
+async function readCa(settings: BuildSettings): Promise<string> {
+  const named = settings.builder.kbs.ca;
+  const found =
+    named === undefined
+      ? { path: join(settings.binaries, 'rootCA.crt') }
+      : resolvePath(named, pathContext(process.cwd()));
+  if ('problem' in found) throw needs(`kbs.ca: ${found.problem}`, 'name the PEM file in builder.yml');
+  if (!(await pathExists(found.path))) {
+    throw needs(
+      "the key broker's certificate is missing",
+      'set kbs.ca in builder.yml, or put it at binaries/rootCA.crt',
+    );
+  }
+  const text = await readFile(found.path, 'utf8');
+  if (/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(text)) {
+    throw needs(`${found.path} holds a private key`, 'it must hold the certificate alone');
+  }
+  if (!text.includes('-----BEGIN CERTIFICATE-----'))
+    throw needs(`${found.path} holds no PEM certificate`, 'see kbs.ca');
+  return text;
+}
+
+async function binary({ binaries }: BuildSettings, name: string): Promise<string | undefined> {
+  const file = join(binaries, name);
+  return (await pathExists(file)) ? file : undefined;
+}
+
+function needs(cause: string, hint: string): UserError {
+  return new UserError(`cannot build a production bundle: ${cause}`, {
+    hint: `${hint}; or build a development bundle with --dev`,
+    status: exitStatus.usage,
+  });
+}
