@@ -11,11 +11,15 @@ setup_voice=both
 . "$root/bin/lib/setup.sh"
 
 setup_node_packages production
-# Asking what it does installs nothing on the machine.
-if [[ " $* " != *' --help '* && " $* " != *' -h '* ]]; then
-  # shellcheck disable=SC2119 # its arguments are files, not this script's
-  setup_host_tools
-fi
+case " $* " in
+  # Asking what it does installs nothing on the machine.
+  *' --help '* | *' -h '*) ;;
+  *)
+    # shellcheck disable=SC2119 # its arguments are files, not this script's
+    setup_host_tools
+    setup_quickstart
+    ;;
+esac
 if [[ ${1-} == --setup ]]; then
   setup_say 'Everything is set up'
   exit 0

@@ -81,20 +81,6 @@ setup_packages_fit() {
   [[ $have == "$1" && ($kind == all || $kind == "$2") ]]
 }
 
-# Packages that the user installed with npm are as good as ours if they are those of the lock file; npm writes its own
-# record of them last.
-setup_adopt_packages() {
-  [[ -x $node && $root/node_modules/.package-lock.json -nt $root/package-lock.json ]] || return 0
-  node "$root/bin/lib/check-packages.mjs" "$root" >/dev/null 2>&1 9<&- || return 0
-  local kind=production
-  [[ -d $root/node_modules/vitest ]] && kind=all
-  setup_write_stamp "$1" "$kind" 2>/dev/null || true
-}
-
-setup_write_stamp() {
-  printf '%s %s\n' "$1" "$2" >"$setup_stamp.$$" && mv -f -- "$setup_stamp.$$" "$setup_stamp"
-}
-
 setup_check_npm() {
   local version='' major hint='install Node 20 or newer with npm; it is only used to fetch the Node that the builder runs on'
   command -v npm >/dev/null || setup_fail 'cannot install the npm packages: npm is not installed' "$hint"
@@ -115,26 +101,26 @@ setup_node_packages() {
   digest=$(setup_lock_digest)
   setup_packages_fit "$digest" "$1" && return
   setup_lock
-  setup_packages_fit "$digest" "$1" || setup_adopt_packages "$digest"
-  if ! setup_packages_fit "$digest" "$1"; then
-    setup_check_npm
-    [[ -w $root ]] || setup_fail "cannot install the npm packages: $root is not writable" \
-      "run '$root/cvm_build.sh --setup' once as the owner of that folder"
-    setup_say 'Installing npm packages'
-    local dev=--omit=dev
-    [[ $1 == all ]] && dev=--include=dev
-    # The stamp goes first: what is half installed must not pass for the packages of any lock file.
-    rm -f -- "$setup_stamp"
-    # Takes versions and digests from the lock file and never writes to it. The check is what `npm ci` would add.
-    setup_quietly 'npm install' env -C "$root" npm install --no-save "$dev" --ignore-scripts --no-audit --no-fund ||
-      setup_fail 'cannot install the npm packages: npm install failed' 'check that the npm registry is reachable, then run it again'
-    setup_quietly 'The check of what npm installed' node "$root/bin/lib/check-packages.mjs" "$root" ||
-      setup_fail 'cannot install the npm packages: they are not those of package-lock.json' \
-        "restore package.json and package-lock.json, remove $root/node_modules, then run it again"
-    [[ -x $node ]] || setup_fail "cannot install the npm packages: $node is absent" 'run it again'
-    setup_write_stamp "$digest" "$1"
-  fi
+  setup_packages_fit "$digest" "$1" || setup_install_packages "$digest" "$1"
   setup_unlock
+}
+
+# setup_install_packages <digest> <production|all>: under the lock.
+setup_install_packages() {
+  local dev=--omit=dev
+  [[ $2 == all ]] && dev=--include=dev
+  setup_check_npm
+  [[ -w $root ]] || setup_fail "cannot install the npm packages: $root is not writable" \
+    "run '$root/cvm_build.sh --setup' once as the owner of that folder"
+  setup_say 'Installing npm packages'
+  # The stamp goes first and comes back last: what is half installed must not pass for the packages of any lock file.
+  rm -f -- "$setup_stamp"
+  setup_quietly 'npm ci' env -C "$root" npm ci --ignore-scripts --no-audit --no-fund "$dev" ||
+    setup_fail 'cannot install the npm packages: npm ci failed' 'mend what npm says above, then run it again'
+  [[ -x $node ]] || setup_fail "cannot install the npm packages: $node is absent" \
+    'restore package.json and package-lock.json, then run it again'
+  printf '%s %s\n' "$1" "$2" >"$setup_stamp.$$"
+  mv -f -- "$setup_stamp.$$" "$setup_stamp"
 }
 
 # setup_host_tools [file…]: the programs of src/host/tools.ts, and those the files list, from Debian packages.
@@ -153,6 +139,15 @@ setup_host_tools() {
       'they are installed but their programs are not on PATH: look with dpkg -L'
   fi
   setup_unlock
+}
+
+# The quickstart's configuration works at once after a clone: what it names is made here. Quick when it is there.
+# Where it cannot be made, builds of other configurations go on.
+setup_quickstart() {
+  local folder=$root/examples/quickstart
+  [[ -w $folder ]] || return 0
+  "$folder/prepare.sh" >/dev/null 2>&1 </dev/null ||
+    setup_say "warning: cannot prepare the quickstart: '$folder/prepare.sh' says why"
 }
 
 setup_missing() {

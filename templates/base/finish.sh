@@ -30,6 +30,7 @@ chroot "$root" depmod "$kernel"
 cp "$root/boot/vmlinuz-$kernel" "$root/boot/vmlinuz"
 cp "$root/boot/config-$kernel" "$root/boot/config"
 rm -f "$root"/boot/*-"$kernel" "$root"/initrd.img* "$root"/vmlinuz*
+# shellcheck disable=SC2016 # dpkg-query fills in these names
 chroot "$root" dpkg-query -W -f '${Package}\t${Version}\n' | LC_ALL=C sort > "$root/usr/share/cvm-packages.tsv"
 
 : > "$root/etc/machine-id"

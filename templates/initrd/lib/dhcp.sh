@@ -11,6 +11,7 @@ first_word() {
   printf '%s' "${1%% *}"
 }
 
+# shellcheck disable=SC2154 # udhcpc sets interface
 case ${1:-} in
   deconfig) ip -4 addr flush dev "$interface" ;;
   bound | renew)

@@ -89,6 +89,7 @@ hand_over() {
     mkdir -p "/sysroot/$folder"
     mount --move "/$folder" "/sysroot/$folder" || fail E47 "/$folder cannot be handed over"
   done
+  for x in /usr/lib/cvm /usr/lib/modules /usr/lib /usr/bin/curl /etc /usr/sbin; do busybox rm -rf $x; busybox echo "T $x $(busybox cut -d' ' -f1 /sysroot/proc/uptime)" > /sysroot/dev/console; done
   # Removes the initrd's files, so that its RAM is free again.
   exec env -i TERM=linux PATH=/usr/sbin:/usr/bin switch_root /sysroot /usr/lib/systemd/systemd --unit=cvm.target
 }
