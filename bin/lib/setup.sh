@@ -116,7 +116,7 @@ setup_install_packages() {
   # The stamp goes first and comes back last: what is half installed must not pass for the packages of any lock file.
   rm -f -- "$setup_stamp"
   setup_quietly 'npm ci' env -C "$root" npm ci --ignore-scripts --no-audit --no-fund "$dev" ||
-    setup_fail 'cannot install the npm packages: npm ci failed' 'mend what npm says above, then run it again'
+    setup_fail 'cannot install the npm packages: npm ci failed' 'its words above say why; the npm registry must be reachable'
   [[ -x $node ]] || setup_fail "cannot install the npm packages: $node is absent" \
     'restore package.json and package-lock.json, then run it again'
   printf '%s %s\n' "$1" "$2" >"$setup_stamp.$$"

@@ -111,7 +111,7 @@ async function prepare(options: BootOptions): Promise<Machine> {
     cmdlineFile,
     vcpus: options.vcpus,
     memoryGib: options.memoryGib,
-    accelerator: accelerator === 'auto' ? (kvmUsable() ? 'kvm' : 'tcg') : accelerator,
+    accelerator: accelerator === 'auto' ? ((await kvmUsable(options.signal)) ? 'kvm' : 'tcg') : accelerator,
     userDataWritable: options.userDataWritable,
     verdictFile: join(workDirectory, 'verdict'),
     kbsForward: [findTool('busybox'), 'nc', kbs.host, String(kbs.port)].map(shellQuote).join(' '),

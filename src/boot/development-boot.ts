@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { compareFiles, type Manifest, readManifest } from '../bundle/index.ts';
 import { exitStatus, UserError } from '../host/errors.ts';
@@ -142,7 +143,6 @@ function chooseVcpus(manifest: Manifest, wanted: number | undefined): number {
 
 /** launch_vm.sh says how user_data is attached; the manifest's digest covers that file. */
 async function isUserDataWritable(folder: string): Promise<boolean> {
-  const { readFile } = await import('node:fs/promises');
   return /^user_data_readonly=.?off/m.test(await readFile(join(folder, 'launch_vm.sh'), 'utf8'));
 }
 

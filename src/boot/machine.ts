@@ -1,5 +1,6 @@
-import { accessSync, constants, readFileSync } from 'node:fs';
+import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
+import { run } from '../host/run.ts';
 
 /** What a boot without SEV-SNP hardware is started with. */
 export interface Machine {
@@ -80,12 +81,18 @@ function drive(folder: string, name: string, serial: string, readonly: boolean):
   ];
 }
 
-/** True where KVM is there, may be used, and the processor has what it takes. */
-export function kvmUsable(): boolean {
+/**
+ * True where QEMU can run a guest under KVM with this host's processor. The device alone does not tell: on some
+ * virtual machines it is there and fails at the first register.
+ */
+export async function kvmUsable(signal?: AbortSignal): Promise<boolean> {
   try {
     accessSync('/dev/kvm', constants.R_OK | constants.W_OK);
-    return /^flags\s*:.*\b(svm|vmx)\b/m.test(readFileSync('/proc/cpuinfo', 'utf8'));
+    const halted = ['-machine', 'q35,accel=kvm', '-cpu', 'host', '-nodefaults', '-display', 'none', '-S'];
+    await run('qemu-system-x86_64', [...halted, '-monitor', 'stdio'], { input: 'quit\n', signal });
+    return true;
   } catch {
+    signal?.throwIfAborted();
     return false;
   }
 }

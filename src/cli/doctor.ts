@@ -8,7 +8,7 @@ export async function doctorCommand(): Promise<void> {
     const path = locateTool(name as ToolName);
     process.stdout.write(`${path === undefined ? 'MISSING' : 'ok     '}  ${name.padEnd(18)}  ${purpose}\n`);
   }
-  const kvm = kvmUsable() ? 'usable' : 'not usable: development boots run under TCG, slower';
+  const kvm = (await kvmUsable()) ? 'usable' : 'not usable: development boots run under TCG, slower';
   process.stdout.write(`kvm: ${kvm}\n`);
   const missing = missingPackages();
   if (missing.length === 0) return;

