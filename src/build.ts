@@ -2,12 +2,16 @@ import { randomBytes } from 'node:crypto';
 import { copyFile, mkdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import packageJson from '../package.json' with { type: 'json' };
-import { acceptFirmware } from './accept-firmware.ts';
-import { buildBase, cachedBase } from './base/build.ts';
-import { findFirmware, localFirmware } from './base/firmware.ts';
+import { buildBase, cachedBase, findFirmware, localFirmware } from './base/index.ts';
+import { acceptFirmware } from './build/accept-firmware.ts';
+import { handOver } from './build/hand-over.ts';
+import { findKeyBroker } from './build/key-broker.ts';
+import type { BuildSettings } from './build/settings.ts';
 import {
+  commandLine,
   createdNow,
   describeFiles,
+  measureLaunch,
   packBundle,
   writeLaunchScript,
   writeManifest,
@@ -16,20 +20,13 @@ import {
 import { makeDrive, readStartupKit } from './drives/index.ts';
 import { type Cache, openCache } from './graph/cache.ts';
 import { graph } from './graph/graph.ts';
-import { handOver } from './hand-over.ts';
 import { newDiskKey } from './host/secret.ts';
 import { workDirectory } from './host/temp.ts';
 import { templatePath } from './host/template.ts';
-import { genericParts, makeInitrd, moduleList, sitePart } from './initrd/initrd.ts';
-import { findKeyBroker } from './key-broker.ts';
-import { commandLine, measureLaunch } from './launch.ts';
-import { layoutFile } from './seal/layout.ts';
-import { sealDrive } from './seal/seal.ts';
-import type { BuildSettings } from './settings.ts';
-import { firewallRules } from './site/firewall.ts';
-import { hostName, hostsFile } from './site/hosts.ts';
-import { makeSiteLayer } from './site/layer.ts';
-import { importArchive, runtimeConfig } from './workload/index.ts';
+import { cachedGenericParts, makeGenericParts, makeInitrd, moduleList, sitePart } from './initrd/index.ts';
+import { layoutFile, sealDrive } from './seal/index.ts';
+import { firewallRules, hostName, hostsFile, makeSiteLayer } from './site/index.ts';
+import { cachedArchive, importArchive, runtimeConfig } from './workload/index.ts';
 
 /** What a build works with: the checked settings and the cache. */
 export interface BuildOptions {
@@ -86,6 +83,11 @@ const base = cvm.task('base', {
 
 const firmware = cvm.task('firmware', {
   title: 'Firmware',
+  cached: async ({ options: { settings, cache }, signal }) => {
+    const local = await localFirmware({ cache, baseImages: settings.baseImages });
+    const report = { signal, note: () => {}, warn: () => {} };
+    return local !== undefined && acceptFirmware(local, settings, report);
+  },
   run: async ({ options: { settings, cache }, ...context }) => {
     const where = {
       cache,
@@ -100,6 +102,8 @@ const firmware = cvm.task('firmware', {
 
 const workload = cvm.task('workload', {
   title: 'Workload layers',
+  cached: async ({ options: { settings, cache }, signal }) =>
+    (await cachedArchive({ archive: settings.dockerArchive, cache, signal, warn: () => {} })) ?? false,
   run: async ({ options: { settings, cache }, ...context }) => {
     const imported = await importArchive({
       archive: settings.dockerArchive,
@@ -130,14 +134,20 @@ const kit = cvm.task('kit', {
 
 const broker = cvm.task('broker', {
   title: 'Key broker',
+  cached: ({ options: { settings }, signal }) => findKeyBroker(settings, signal),
   run: ({ options: { settings }, signal }) => findKeyBroker(settings, signal),
 });
 
 const genericInitrd = cvm.task('initrd-parts', {
   title: 'Initrd, generic part',
   needs: { base, broker },
-  run: ({ base, broker }, { options: { cache }, signal }) =>
-    genericParts({ cache, base, signal }, broker.client),
+  cached: async ({ base, broker }, { options: { cache } }) =>
+    base && broker && ((await cachedGenericParts({ cache, base, client: broker.client })) ?? false),
+  run: async ({ base, broker: { client } }, { options: { cache }, signal, ...context }) => {
+    const known = await cachedGenericParts({ cache, base, client });
+    if (known !== undefined) context.usedCache();
+    return known ?? makeGenericParts({ cache, base, client, signal });
+  },
 });
 
 const site = cvm.task('site', {

@@ -1,9 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { compareFiles, type Manifest, readManifest } from '../bundle/index.ts';
+import { compareFiles, type Manifest, measureLaunch, readManifest } from '../bundle/index.ts';
 import { exitStatus, UserError } from '../host/errors.ts';
 import { startDevelopmentKbs } from '../kbs/dev-kbs/index.ts';
-import { measureLaunch } from '../launch.ts';
 import { type BlobHashes, readFirmware } from '../measure/index.ts';
 import { type BootResult, bootBundle } from './boot.ts';
 

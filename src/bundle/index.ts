@@ -1,4 +1,6 @@
 /** The bundle that goes to a site: its manifest, launch script and README, packing and opening it. */
+
+export { commandLine, kernelParameters, type LaunchInput, measureLaunch } from './launch.ts';
 export { type LaunchScriptInput, launchScript, writeLaunchScript } from './launch-script.ts';
 export {
   type ChangedFile,

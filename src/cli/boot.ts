@@ -1,11 +1,11 @@
 import { stat } from 'node:fs/promises';
-import { bootDevelopmentBundle, type DevelopmentBoot } from '../boot/development-boot.ts';
+import { bootDevelopmentBundle, type DevelopmentBoot } from '../boot/index.ts';
+import { developmentState } from '../build/settings.ts';
 import { openBundle } from '../bundle/index.ts';
 import { exitStatus, UserError } from '../host/errors.ts';
 import { handleSignals } from '../host/signals.ts';
 import { workDirectory } from '../host/temp.ts';
 import { openReport } from '../report/report.ts';
-import { developmentState } from '../settings.ts';
 import { wholeNumber } from './arguments.ts';
 
 export interface BootFlags {

@@ -1,8 +1,8 @@
+import { loadSettings } from '../build/settings.ts';
 import { build, buildOptions } from '../build.ts';
 import { handleSignals } from '../host/signals.ts';
 import { renderPlan } from '../report/plan.ts';
 import { openReport } from '../report/report.ts';
-import { loadSettings } from '../settings.ts';
 
 export interface BuildFlags {
   dev?: boolean;

@@ -1,4 +1,4 @@
-import { kvmUsable } from '../boot/machine.ts';
+import { kvmUsable } from '../boot/index.ts';
 import { exitStatus } from '../host/errors.ts';
 import { locateTool, missingPackages, type ToolName, tools } from '../host/tools.ts';
 

@@ -1,7 +1,7 @@
+import { developmentState } from '../build/settings.ts';
 import { exitStatus, UserError } from '../host/errors.ts';
 import { handleSignals } from '../host/signals.ts';
 import { startDevelopmentKbs } from '../kbs/dev-kbs/index.ts';
-import { developmentState } from '../settings.ts';
 
 export interface KbsServeFlags {
   listen: string;

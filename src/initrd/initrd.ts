@@ -1,31 +1,80 @@
-import { joinArchives } from './cpio.ts';
-import {
-  clientsPart,
-  developmentPart,
-  type ExtraProgram,
-  type ProgramsOptions,
-  readList,
-  systemPart,
-} from './programs.ts';
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Cache, contentKey } from '../graph/cache.ts';
+import { unpackSquashfs } from '../host/squashfs.ts';
+import { workDirectory } from '../host/temp.ts';
+import { readList } from './collect.ts';
+import { joinArchives, packCpio } from './cpio.ts';
+import { clientsPart, developmentPart, type ExtraProgram, type Part, systemPart } from './parts.ts';
 
-export type { ExtraProgram, ProgramSource } from './programs.ts';
-export { type InitSettings, type SitePart, sitePart } from './site-part.ts';
+/** The base that programs, libraries and modules are taken from. */
+export interface ProgramSource {
+  /** Content key of the squashfs. */
+  id: string;
+  squashfs: string;
+  kernelRelease: string;
+}
+
+/** Who asks for the key. A production initrd has the user's kbs-client, a development one the sample client. */
+export type KeyClient = { kind: 'development' } | { kind: 'production'; programs: readonly ExtraProgram[] };
+
+export interface GenericOptions {
+  cache: Cache;
+  base: ProgramSource;
+  client: KeyClient;
+  signal?: AbortSignal | undefined;
+}
+
+const cacheKind = 'initrd';
+const archiveName = 'part.cpio.zst';
+
+/** The generic parts where all were made before: see {@link makeGenericParts}. */
+export async function cachedGenericParts(options: GenericOptions): Promise<string[] | undefined> {
+  const { cache, base } = options;
+  const folders = await Promise.all(
+    (await genericParts(options)).map((part) => cache.lookup(cacheKind, contentKey(base.id, part.key))),
+  );
+  return folders.every((folder) => folder !== undefined)
+    ? folders.map((folder) => join(folder, archiveName))
+    : undefined;
+}
 
 /**
- * The parts that do not depend on the site: system, then the client that asks for the key. A production
- * initrd has the user's kbs-client, a development one the sample client, none has both.
- * @returns paths of compressed cpio archives, in order
+ * Makes the parts that do not depend on the site: the system, then the client that asks for the key. The base is
+ * unpacked once, and only where a part is not cached.
+ * @returns paths of zstd-compressed cpio archives, in order
  */
-export async function genericParts(
-  options: ProgramsOptions,
-  client: { kind: 'development' } | { kind: 'production'; programs: readonly ExtraProgram[] },
-): Promise<string[]> {
-  const system = await systemPart(options);
-  const own =
-    client.kind === 'development'
-      ? await developmentPart(options)
-      : await clientsPart(options, client.programs);
-  return [system, own];
+export async function makeGenericParts(options: GenericOptions): Promise<string[]> {
+  const { cache, base, signal } = options;
+  await using stack = new AsyncDisposableStack();
+  let sysroot: Promise<string> | undefined;
+  const unpackOnce = () => {
+    sysroot ??= workDirectory({ bytes: 400 * 2 ** 20 }).then(async (work) => {
+      stack.use(work);
+      await unpackSquashfs(base.squashfs, work.path, signal);
+      return work.path;
+    });
+    return sysroot;
+  };
+  const archives: string[] = [];
+  for (const part of await genericParts(options)) {
+    const folder = await cache.entry(cacheKind, contentKey(base.id, part.key), async (entry) => {
+      const tree = join(entry, 'tree');
+      await mkdir(tree);
+      await part.fill({ sysroot: await unpackOnce(), tree, signal });
+      await packCpio(tree, join(entry, archiveName), 9, signal);
+      await rm(tree, { recursive: true });
+    });
+    archives.push(join(folder, archiveName));
+  }
+  return archives;
+}
+
+async function genericParts({ base, client }: GenericOptions): Promise<Part[]> {
+  return [
+    await systemPart(base.kernelRelease),
+    client.kind === 'development' ? await developmentPart() : clientsPart(client.programs),
+  ];
 }
 
 /** Joins the generic parts and the site's own into the initrd. */

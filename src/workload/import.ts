@@ -51,12 +51,9 @@ export async function importArchive(options: ImportOptions): Promise<Workload> {
       options.progress?.({ done, total: file.size * passes });
     },
   });
-  const key = contentKey('workload', converterVersion, await file.digest());
-  const known = await readRecord(cache, key);
-  if (known !== undefined) {
-    for (const warning of known.record.warnings) options.warn(warning);
-    return workload(known.record, known.layers, true);
-  }
+  const key = archiveKey(await file.digest());
+  const known = await cachedWorkload(options, key);
+  if (known !== undefined) return known;
 
   await using drafts = new AsyncDisposableStack();
   const converted = new Map<string, Pending>();
@@ -110,6 +107,26 @@ export async function importArchive(options: ImportOptions): Promise<Workload> {
     record.diffIds.map((diffId) => layers.get(diffId)!),
     false,
   );
+}
+
+/**
+ * The workload of an archive that was imported before, at the price of hashing it.
+ * @returns undefined where it has to be converted.
+ */
+export async function cachedArchive(options: ImportOptions): Promise<Workload | undefined> {
+  await using file = await openArchiveFile(options.archive, { signal: options.signal, onBytes: () => {} });
+  return cachedWorkload(options, archiveKey(await file.digest()));
+}
+
+function archiveKey(digest: string): string {
+  return contentKey('workload', converterVersion, digest);
+}
+
+async function cachedWorkload({ cache, warn }: ImportOptions, key: string): Promise<Workload | undefined> {
+  const known = await readRecord(cache, key);
+  if (known === undefined) return undefined;
+  for (const warning of known.record.warnings) warn(warning);
+  return workload(known.record, known.layers, true);
 }
 
 function workload(record: WorkloadRecord, layers: Layer[], fromCache: boolean): Workload {

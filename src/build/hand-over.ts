@@ -1,9 +1,6 @@
-import type { Manifest } from './bundle/index.ts';
-import type { Secret } from './host/secret.ts';
-import { writeHandoff } from './kbs/handoff.ts';
-import { writePolicy } from './kbs/policy.ts';
-import type { ImageRecord } from './kbs/record.ts';
-import { addImage } from './kbs/registry.ts';
+import type { Manifest } from '../bundle/index.ts';
+import type { Secret } from '../host/secret.ts';
+import { addImage, type ImageRecord, writeHandoff, writePolicy } from '../kbs/index.ts';
 import { type BuildSettings, policyDirectory } from './settings.ts';
 
 /**

@@ -1,14 +1,13 @@
 import { writeFile } from 'node:fs/promises';
-import type { FoundFirmware } from './base/firmware.ts';
-import { unpackLzma } from './base/firmware-volume.ts';
-import { exitStatus, UserError } from './host/errors.ts';
+import { type FoundFirmware, unpackLzma } from '../base/index.ts';
+import { exitStatus, UserError } from '../host/errors.ts';
 import {
   type Firmware,
   type FirmwareVerdict,
   judgeFirmware,
   lzmaStreams,
   readFirmware,
-} from './measure/index.ts';
+} from '../measure/index.ts';
 import type { BuildSettings } from './settings.ts';
 
 /** Firmware that this build may ship. */

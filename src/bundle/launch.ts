@@ -1,5 +1,5 @@
-import type { Manifest } from './bundle/index.ts';
-import { type BlobHashes, type Firmware, hashBlobs, launchDigests, parseCpu } from './measure/index.ts';
+import { type BlobHashes, type Firmware, hashBlobs, launchDigests, parseCpu } from '../measure/index.ts';
+import type { Manifest } from './manifest.ts';
 
 /**
  * Kernel parameters of every CVM. The list is sealed in the initrd and measured: InitApp compares it, the launch

@@ -1,11 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathExists } from 'fs-extra/esm';
-import { resolvePath } from './config/index.ts';
-import { exitStatus, UserError } from './host/errors.ts';
-import { sha256File } from './host/files.ts';
-import type { ExtraProgram } from './initrd/initrd.ts';
-import { developmentCa } from './kbs/dev-kbs/index.ts';
+import { resolvePath } from '../config/index.ts';
+import { exitStatus, UserError } from '../host/errors.ts';
+import { sha256File } from '../host/files.ts';
+import type { ExtraProgram } from '../initrd/index.ts';
+import { developmentCa } from '../kbs/dev-kbs/index.ts';
 import { type BuildSettings, developmentState, pathContext } from './settings.ts';
 
 /** Whom the CVM asks for its key, and with what. */

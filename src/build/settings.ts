@@ -14,9 +14,9 @@ import {
   parseCcConfig,
   resolveOutputPath,
   resolvePath,
-} from './config/index.ts';
-import { defaultCacheRoot } from './graph/cache.ts';
-import { exitStatus, hasCode, messageOf, UserError } from './host/errors.ts';
+} from '../config/index.ts';
+import { defaultCacheRoot } from '../graph/cache.ts';
+import { exitStatus, hasCode, messageOf, UserError } from '../host/errors.ts';
 
 /** What the command line says about a build. */
 export interface BuildRequest {
@@ -59,7 +59,7 @@ export interface BuildSettings {
 }
 
 /** The checkout this program runs from. */
-export const projectRoot = fileURLToPath(new URL('..', import.meta.url));
+export const projectRoot = fileURLToPath(new URL('../..', import.meta.url));
 
 /**
  * Reads both configuration files and resolves what they name. All problems are reported at once.

@@ -1,0 +1,12 @@
+/** The initrd: parts that every site shares, and the site's own. */
+export {
+  cachedGenericParts,
+  type GenericOptions,
+  type KeyClient,
+  makeGenericParts,
+  makeInitrd,
+  moduleList,
+  type ProgramSource,
+} from './initrd.ts';
+export type { ExtraProgram } from './parts.ts';
+export { type InitSettings, type SitePart, sitePart } from './site-part.ts';

@@ -1,0 +1,5 @@
+/** The key broker's side: registry, policy, hand-off. The development KBS has a face of its own, dev-kbs/. */
+export { handoffFiles, referenceValues, writeHandoff } from './handoff.ts';
+export { type MinimumTcb, policyPath, writePolicy } from './policy.ts';
+export type { ImageKind, ImageRecord, LaunchDigestRecord } from './record.ts';
+export { addImage, type Registry, readRegistry, registryPath, retireImage } from './registry.ts';
