@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import { chmodSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
-import { access, constants, lstat, mkdtemp, readdir, realpath, statfs } from 'node:fs/promises';
+import { access, constants, lstat, readdir, realpath, statfs } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { dir } from 'tmp-promise';
 import { messageOf, UserError } from './errors.ts';
 
 /** A private folder that vanishes with its scope: `await using work = await workDirectory()`. */
@@ -41,8 +42,9 @@ export async function workDirectory(options: WorkDirectoryOptions = {}): Promise
   const parent = onTmpfs ? memoryFolder : disk;
   try {
     for (const folder of new Set([memoryFolder, disk])) await sweepOnce(folder);
-    // mkdtemp(3): mode 0700, six random characters, never an existing folder.
-    const path = await realpath(await mkdtemp(join(parent, ownPrefix())));
+    // Mode 0700, a random name, never an existing folder; removed below, on every way out.
+    const made = await dir({ tmpdir: parent, prefix: ownPrefix(), mode: 0o700, keep: true });
+    const path = await realpath(made.path);
     if (!removedAtExit) process.once('exit', removeLive);
     removedAtExit = true;
     live.add(path);
@@ -102,14 +104,14 @@ function openUp(folder: string): void {
 }
 
 /**
- * `cvm-builder-<place>-<pid>-<life>-`. Place tells machines and containers apart that share a folder, so that no
+ * `cvm-builder-<place>-<pid>-<life>`, to which tmp adds the process id and random characters. Place tells machines and containers apart that share a folder, so that no
  * build sweeps another's files because it cannot see its process; life tells a process from an earlier one with the same id.
  */
 function ownPrefix(): string {
-  return `${prefix}-${place()}-${process.pid}-${lifeOf(process.pid)}-`;
+  return `${prefix}-${place()}-${process.pid}-${lifeOf(process.pid)}`;
 }
 
-const namePattern = new RegExp(`^${prefix}-([0-9a-f]{8})-(\\d+)-([0-9a-f]{8})-\\w+$`);
+const namePattern = new RegExp(`^${prefix}-([0-9a-f]{8})-(\\d+)-([0-9a-f]{8})-\\d+-\\w+$`);
 
 function shortHash(text: string): string {
   return createHash('sha256').update(text).digest('hex').slice(0, 8);

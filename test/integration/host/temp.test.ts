@@ -67,9 +67,9 @@ test('what a killed build left is swept, what a running one holds is not', async
 test('a reused process id does not protect leftovers; other machines, links and other names are left alone', async () => {
   await using own = await workDirectory({ bytes: huge, base: top });
   const [, place, pid, life] = /^cvm-builder-(\w+)-(\d+)-(\w+)-/.exec(basename(own.path))!;
-  const earlier = `cvm-builder-${place}-${pid}-00000000-aaaaaa`;
-  const elsewhere = `cvm-builder-00000000-${pid}-00000000-aaaaaa`;
-  const link = `cvm-builder-${place}-999999999-${life}-aaaaaa`;
+  const earlier = `cvm-builder-${place}-${pid}-00000000-1-aaaaaa`;
+  const elsewhere = `cvm-builder-00000000-${pid}-00000000-1-aaaaaa`;
+  const link = `cvm-builder-${place}-999999999-${life}-1-aaaaaa`;
   await mkdir(join(top, earlier));
   await mkdir(join(top, elsewhere));
   await mkdir(join(top, 'cvm-builder-notes'));
