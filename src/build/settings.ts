@@ -63,7 +63,7 @@ export const projectRoot = fileURLToPath(new URL('../..', import.meta.url));
 
 /**
  * Reads both configuration files and resolves what they name. All problems are reported at once.
- * @throws UserError with one `file:line:column: message` a line.
+ * @throws UserError with one `file:line:column: message` a line in its details.
  */
 export async function loadSettings(request: BuildRequest): Promise<BuildSettings> {
   const file = resolve(request.configFile);
@@ -73,7 +73,7 @@ export async function loadSettings(request: BuildRequest): Promise<BuildSettings
     builderFile === undefined
       ? { config: defaultBuilderConfig(), errors: [], warnings: [] }
       : parseBuilderConfig(await readConfig(builderFile), builderFile);
-  refuse([...site.errors, ...builder.errors]);
+  refuse([...site.errors, ...builder.errors], [...site.warnings, ...builder.warnings]);
   const { config } = site as { config: CcConfig };
   const admin = builder.config as BuilderConfig;
 
@@ -89,7 +89,9 @@ export async function loadSettings(request: BuildRequest): Promise<BuildSettings
   const userConfig = Object.fromEntries(
     Object.entries(config.userConfig).map(([key, folder]) => [key, existing(folder, `user_config.${key}`)]),
   );
-  if (problems.length > 0) throw new UserError(problems.join('\n'), { status: exitStatus.usage });
+  if (problems.length > 0) {
+    throw new UserError('cannot use the configuration', { details: problems, status: exitStatus.usage });
+  }
 
   const output = outputPath(request.output ?? admin.output ?? '.', context);
   const kit = userConfig.nvflare;
@@ -177,7 +179,14 @@ async function readConfig(file: string): Promise<string> {
   }
 }
 
-function refuse(errors: readonly Problem[]): void {
+/** Warnings come along: an unknown key is often the very mistake. */
+function refuse(errors: readonly Problem[], warnings: readonly Problem[]): void {
   if (errors.length === 0) return;
-  throw new UserError(errors.map(formatProblem).join('\n'), { status: exitStatus.usage });
+  throw new UserError('cannot use the configuration', {
+    details: [
+      ...errors.map(formatProblem),
+      ...warnings.map((problem) => `${formatProblem(problem)} (warning)`),
+    ],
+    status: exitStatus.usage,
+  });
 }

@@ -6,6 +6,8 @@ export interface UserErrorOptions {
   hint?: string;
   /** Process exit status; {@link exitStatus}.failed unless told otherwise. */
   status?: number;
+  /** Lines printed below the message, e.g. `file:line:column: problem`. */
+  details?: readonly string[];
   cause?: unknown;
 }
 
@@ -16,12 +18,14 @@ export interface UserErrorOptions {
 export class UserError extends Error {
   readonly hint: string | undefined;
   readonly status: number;
+  readonly details: readonly string[];
 
   constructor(message: string, options: UserErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'UserError';
     this.hint = options.hint;
     this.status = options.status ?? exitStatus.failed;
+    this.details = options.details ?? [];
   }
 }
 

@@ -3,7 +3,7 @@ import { manyLines, oneLine } from './text.ts';
 
 /** An error for people, and the status to exit with. */
 export interface RenderedError {
-  /** `error: …`, then `hint: …` where there is one, then the stack of a bug; no newline at the end. */
+  /** `error: …`, its details, then `hint: …` where there is one, then the stack of a bug; no newline at the end. */
   text: string;
   status: number;
 }
@@ -20,12 +20,13 @@ const machineHints: Record<string, string> = {
 /** Renders what was thrown: a UserError without its stack, a failure of the machine likewise, a bug with it. */
 export function renderError(thrown: unknown, options: { colour?: boolean } = {}): RenderedError {
   const paint = (code: number, text: string) => (options.colour ? `\x1b[${code}m${text}\x1b[0m` : text);
-  const lines = (message: string, hint: string | undefined) => [
+  const lines = (message: string, hint: string | undefined, details: readonly string[] = []) => [
     `${paint(31, 'error:')} ${oneLine(message)}`,
+    ...details.map(oneLine),
     ...(hint === undefined ? [] : [`${paint(36, 'hint:')} ${oneLine(hint)}`]),
   ];
   if (thrown instanceof UserError) {
-    return { text: lines(thrown.message, thrown.hint).join('\n'), status: thrown.status };
+    return { text: lines(thrown.message, thrown.hint, thrown.details).join('\n'), status: thrown.status };
   }
   const machineHint = machineHints[(thrown as NodeJS.ErrnoException | undefined)?.code ?? ''];
   if (thrown instanceof Error && machineHint !== undefined) {

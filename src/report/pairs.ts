@@ -14,15 +14,20 @@ const ceilings = { progress: 5 << 10, note: 7 << 10, warning: 10 << 10, step: 13
 /** Longest line in bytes. */
 const longest = { progress: 120, note: 240, warning: 480, step: 200, end: 200 };
 
-/** Writes one line to each stream at a time, standard output first, so that a reader in turns never waits in vain. */
+/**
+ * Writes one line to each stream at a time, standard output first, so that a reader in turns never waits in vain.
+ * Where both streams are one file, the line for standard error says it all and the other is left out.
+ */
 export class Pairs {
   readonly #out: Output;
   readonly #err: Output;
+  readonly #oneFile: boolean;
   readonly #dropped = new Map<Purpose, number>();
 
-  constructor(out: Output, err: Output) {
+  constructor(out: Output, err: Output, oneFile: boolean) {
     this.#out = out;
     this.#err = err;
+    this.#oneFile = oneFile;
   }
 
   /** Writes both lines, or neither where one of them would pass the ceiling. */
@@ -34,7 +39,7 @@ export class Pairs {
       this.#dropped.set(purpose, this.dropped(purpose) + 1);
       return;
     }
-    this.#out.write(lines[0]);
+    if (!this.#oneFile) this.#out.write(lines[0]);
     this.#err.write(lines[1]);
   }
 

@@ -18,15 +18,20 @@ export class PlainRenderer implements Renderer {
   readonly #pairs: Pairs;
   readonly #now: () => number;
   readonly #begin: number;
+  readonly #oneFile: boolean;
   readonly #progress = new Map<string, { due: number; interval: number }>();
 
-  /** @param now seconds on a clock that never goes back. */
-  constructor(out: Output, err: Output, now: () => number) {
+  /**
+   * @param now seconds on a clock that never goes back
+   * @param oneFile whether both outputs end in the same file, pipe or terminal
+   */
+  constructor(out: Output, err: Output, now: () => number, oneFile = false) {
     this.#out = out;
     this.#err = err;
-    this.#pairs = new Pairs(out, err);
+    this.#pairs = new Pairs(out, err, oneFile);
     this.#now = now;
     this.#begin = now();
+    this.#oneFile = oneFile;
   }
 
   event(event: GraphEvent): void {
@@ -54,11 +59,11 @@ export class PlainRenderer implements Renderer {
 
   result(line: string): void {
     this.#out.write(`${line}\n`);
-    this.#err.write(`${this.#stamp()} finished\n`);
+    if (!this.#oneFile) this.#err.write(`${this.#stamp()} finished\n`);
   }
 
   failure(text: string): void {
-    this.#out.write(`${this.#stamp()} failed\n`);
+    if (!this.#oneFile) this.#out.write(`${this.#stamp()} failed\n`);
     this.#err.write(`${clip(text, Math.max(200, this.#pairs.room - 1))}\n`);
   }
 

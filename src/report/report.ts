@@ -5,7 +5,7 @@ import { renderError } from './error.ts';
 import { Output } from './output.ts';
 import { PlainRenderer } from './plain.ts';
 import type { Renderer } from './renderer.ts';
-import { isInteractive, mayColour } from './select.ts';
+import { isInteractive, isOneFile, mayColour } from './select.ts';
 
 /** What a command tells its user. Closed streams never throw. */
 export interface Report {
@@ -33,7 +33,10 @@ export async function openReport(options: ReportOptions = {}): Promise<Report> {
   const { stdout = process.stdout, stderr = process.stderr, env = process.env } = options;
   const out = new Output(stdout);
   const err = new Output(stderr);
-  const renderer = await chooseRenderer(out, err, isInteractive(stdout as WriteStream, env));
+  const renderer = await chooseRenderer(out, err, {
+    interactive: isInteractive(stdout as WriteStream, env),
+    oneFile: isOneFile(stdout as { fd?: unknown }, stderr as { fd?: unknown }),
+  });
   let ended = false;
   const once = async (last: () => void) => {
     if (ended) return;
@@ -60,8 +63,12 @@ export async function openReport(options: ReportOptions = {}): Promise<Report> {
   };
 }
 
-async function chooseRenderer(out: Output, err: Output, interactive: boolean): Promise<Renderer> {
-  if (!interactive) return new PlainRenderer(out, err, () => performance.now() / 1000);
+async function chooseRenderer(
+  out: Output,
+  err: Output,
+  { interactive, oneFile }: { interactive: boolean; oneFile: boolean },
+): Promise<Renderer> {
+  if (!interactive) return new PlainRenderer(out, err, () => performance.now() / 1000, oneFile);
   // Loaded only here: listr2 costs start-up time that plain runs need not pay.
   const { TerminalRenderer } = await import('./terminal.ts');
   return new TerminalRenderer(out, err);

@@ -152,3 +152,19 @@ it('goes on where a stream fails', () => {
   for (const event of everyKind) half.event(event);
   expect(text('err').length).toBeGreaterThan(5);
 });
+
+it('where both streams are one file, each thing is said once', () => {
+  const merged: string[] = [];
+  const both = new Output(
+    new Writable({
+      write(chunk, _, done) {
+        merged.push(String(chunk));
+        done();
+      },
+    }),
+  );
+  const plain = new PlainRenderer(both, both, () => 1, true);
+  plain.warn('mind the gap');
+  plain.result('CVM Bundle x is ready');
+  expect(merged).toEqual(['[   0.0] warning: mind the gap\n', 'CVM Bundle x is ready\n']);
+});
