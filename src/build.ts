@@ -2,7 +2,14 @@ import { randomBytes } from 'node:crypto';
 import { copyFile, mkdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import packageJson from '../package.json' with { type: 'json' };
-import { buildBase, cachedBase, findFirmware, localFirmware } from './base/index.ts';
+import {
+  type BaseRecipe,
+  buildBase,
+  cachedBase,
+  findFirmware,
+  forgetBase,
+  localFirmware,
+} from './base/index.ts';
 import { acceptFirmware } from './build/accept-firmware.ts';
 import { handOver } from './build/hand-over.ts';
 import { findKeyBroker } from './build/key-broker.ts';
@@ -71,15 +78,23 @@ const identity = cvm.task('identity', {
 const base = cvm.task('base', {
   title: 'Base system',
   cached: async ({ options: { settings, cache } }) =>
-    (await cachedBase(cache, templatePath('base'), settings.builder.base.suite)) ?? false,
+    !settings.refreshBase && ((await cachedBase(cache, baseRecipe(settings))) ?? false),
   run: async ({ options: { settings, cache }, ...context }) => {
-    const recipe = templatePath('base');
-    const { suite } = settings.builder.base;
-    const known = await cachedBase(cache, recipe, suite);
-    if (known !== undefined) context.usedCache();
-    return known ?? buildBase({ cache, recipe, suite, signal: context.signal, progress: context.progress });
+    const recipe = baseRecipe(settings);
+    if (settings.refreshBase) await forgetBase(cache, recipe);
+    const known = await cachedBase(cache, recipe);
+    if (known === undefined) return buildBase({ cache, ...recipe, ...context });
+    context.usedCache();
+    const days = Math.floor((Date.now() - Date.parse(known.builtAt)) / 86_400_000);
+    if (days > 30)
+      context.warn(`the base is ${days} days old: --refresh-base brings today's security updates`);
+    return known;
   },
 });
+
+function baseRecipe(settings: BuildSettings): BaseRecipe {
+  return { recipe: templatePath('base'), suite: settings.builder.base.suite };
+}
 
 const firmware = cvm.task('firmware', {
   title: 'Firmware',

@@ -9,6 +9,14 @@ const keyrings: Record<string, string> = {
   Ubuntu: '/usr/share/keyrings/ubuntu-archive-keyring.gpg',
 };
 
+/** Whatever the host's apt.conf allows, nothing unsigned is used. */
+export const signaturesRequired = [
+  ['APT::Get::AllowUnauthenticated', 'false'],
+  ['Acquire::AllowInsecureRepositories', 'false'],
+  ['Acquire::AllowWeakRepositories', 'false'],
+  ['Acquire::AllowDowngradeToInsecureRepositories', 'false'],
+] as const;
+
 /** One suite of a package archive, as the host's own apt knows it. */
 export interface AptSource {
   uri: string;
@@ -32,6 +40,7 @@ export class PrivateApt {
       ['Dir::Cache', join(folder, 'cache')],
       ['APT::Sandbox::User', 'root'],
       ['Acquire::Retries', '3'],
+      ...signaturesRequired,
       ['Acquire::IndexTargets::deb::DEP-11::DefaultEnabled', 'false'],
     ]
       .map(([name, value]) => `${name}=${value}`)
@@ -59,7 +68,8 @@ export class PrivateApt {
 }
 
 /**
- * The host's own Debian or Ubuntu sources, third-party ones left out.
+ * The host's own Debian or Ubuntu sources, third-party ones left out. Each comes with the distribution's own keyring,
+ * by which it is verified when it is used; that the host trusts it says nothing (`[trusted=yes]` does, too).
  * @throws UserError where the host has none that apt trusts.
  */
 export async function hostSources(folder: string, signal?: AbortSignal): Promise<AptSource[]> {
@@ -76,12 +86,9 @@ export async function hostSources(folder: string, signal?: AbortSignal): Promise
     return keyring === undefined || trusted !== 'yes' ? [] : [{ uri, suite, codename, component, keyring }];
   });
   if (sources.length === 0) {
-    throw new UserError(
-      "cannot build the base: the host's apt sources hold no signed Debian or Ubuntu archive",
-      {
-        hint: 'put a root file system or disk image into base_images/ instead',
-      },
-    );
+    throw new UserError("cannot use the host's apt sources: they hold no Debian or Ubuntu archive", {
+      hint: 'the base is built on Debian or Ubuntu, from the packages of /etc/apt/sources.list*',
+    });
   }
   return sources;
 }

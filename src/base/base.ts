@@ -13,12 +13,14 @@ export interface Base {
   kernelRelease: string;
   /** Where it came from, for people. */
   origin: string;
+  /** ISO 8601 in UTC. */
+  builtAt: string;
   /** Names and versions of its packages: `name<TAB>version` a line. */
   packages: string;
 }
 
 /** What an entry's meta.json holds. */
-export type BaseMeta = Pick<Base, 'id' | 'kernelRelease' | 'origin'>;
+export type BaseMeta = Pick<Base, 'id' | 'kernelRelease' | 'origin' | 'builtAt'>;
 
 /** Opens a cache entry that {@link buildBase} filled. */
 export async function openBase(folder: string): Promise<Base> {

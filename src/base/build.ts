@@ -6,16 +6,20 @@ import { UserError } from '../host/errors.ts';
 import { sha256File } from '../host/files.ts';
 import { start, toolError } from '../host/run.ts';
 import { squashfsOptions } from '../host/squashfs.ts';
-import { type AptSource, hostSources, sourcesList } from './apt.ts';
+import { type AptSource, hostSources, signaturesRequired, sourcesList } from './apt.ts';
 import { type Base, type BaseMeta, openBase } from './base.ts';
 import { checkKernel } from './kernel.ts';
 
-export interface BuildBaseOptions {
-  cache: Cache;
+/** What a base is built from. */
+export interface BaseRecipe {
   /** Folder with packages.txt, modules.txt and finish.sh. */
   recipe: string;
   /** Debian or Ubuntu suite; the host's own unless told otherwise. */
   suite?: string | undefined;
+}
+
+export interface BuildBaseOptions extends BaseRecipe {
+  cache: Cache;
   signal?: AbortSignal | undefined;
   progress?: (text: string) => void;
 }
@@ -23,16 +27,21 @@ export interface BuildBaseOptions {
 const cacheKind = 'base';
 
 /** Key of a built base: the recipe and what the host builds it from, not the day's package versions. */
-export async function builtBaseKey(recipe: string, suite?: string): Promise<string> {
+export async function builtBaseKey({ recipe, suite }: BaseRecipe): Promise<string> {
   const files = ['packages.txt', 'modules.txt', 'finish.sh'];
   const texts = await Promise.all(files.map((file) => readFile(join(recipe, file))));
-  return contentKey('mmdebstrap', suite ?? (await hostCodename()), ...texts);
+  return contentKey('mmdebstrap', '2', suite ?? (await hostCodename()), ...texts);
 }
 
 /** The base if it was built before. */
-export async function cachedBase(cache: Cache, recipe: string, suite?: string): Promise<Base | undefined> {
-  const folder = await cache.lookup(cacheKind, await builtBaseKey(recipe, suite));
+export async function cachedBase(cache: Cache, recipe: BaseRecipe): Promise<Base | undefined> {
+  const folder = await cache.lookup(cacheKind, await builtBaseKey(recipe));
   return folder === undefined ? undefined : openBase(folder);
+}
+
+/** Drops a base, so that the next build makes it of the packages of its day. */
+export async function forgetBase(cache: Cache, recipe: BaseRecipe): Promise<void> {
+  await cache.remove(cacheKind, await builtBaseKey(recipe));
 }
 
 /**
@@ -40,8 +49,8 @@ export async function cachedBase(cache: Cache, recipe: string, suite?: string): 
  * @throws UserError where the packages cannot be had or the kernel lacks something the CVM needs.
  */
 export async function buildBase(options: BuildBaseOptions): Promise<Base> {
-  const { cache, recipe, suite, signal } = options;
-  const key = await builtBaseKey(recipe, suite);
+  const { cache, suite, signal } = options;
+  const key = await builtBaseKey(options);
   const folder = await cache.entry(cacheKind, key, async (entry) => {
     const work = join(entry, 'work');
     await mkdir(work, { mode: 0o755 });
@@ -60,7 +69,12 @@ export async function buildBase(options: BuildBaseOptions): Promise<Base> {
     options.progress?.('checking the kernel');
     const kernelRelease = await checkKernel(entry, signal);
     const { hex: id } = await sha256File(join(entry, 'base.squashfs'), { signal });
-    const meta: BaseMeta = { id, kernelRelease, origin: `mmdebstrap ${wanted}` };
+    const meta: BaseMeta = {
+      id,
+      kernelRelease,
+      origin: `mmdebstrap ${wanted}`,
+      builtAt: new Date().toISOString(),
+    };
     await writeFile(join(entry, 'meta.json'), JSON.stringify(meta));
   });
   return openBase(folder);
@@ -88,6 +102,7 @@ async function makeSquashfs(
     `--include=${packages.join(',')}`,
     ...excluded.map((name) => `--dpkgopt=path-exclude=/usr/share/${name}/*`),
     '--aptopt=APT::Install-Recommends "false"',
+    ...signaturesRequired.map(([name, value]) => `--aptopt=${name} "${value}"`),
     `--customize-hook=${join(recipe, 'finish.sh')}`,
     suite,
     '-',
@@ -118,7 +133,7 @@ async function hostCodename(): Promise<string> {
   const name = /^VERSION_CODENAME="?([a-z]+)"?$/m.exec(text)?.[1];
   if (name === undefined) {
     throw new UserError('cannot build the base: this host is neither Debian nor Ubuntu', {
-      hint: 'put a root file system or disk image into base_images/, or set base.suite in builder.yml',
+      hint: 'set base.suite in builder.yml to the suite that the base is built from',
     });
   }
   return name;

@@ -1,5 +1,5 @@
 /** The base system and the firmware: found, fetched, built, checked. */
 export type { Base } from './base.ts';
-export { type BuildBaseOptions, buildBase, cachedBase } from './build.ts';
+export { type BaseRecipe, type BuildBaseOptions, buildBase, cachedBase, forgetBase } from './build.ts';
 export { type FindFirmwareOptions, type FoundFirmware, findFirmware, localFirmware } from './firmware.ts';
 export { unpackLzma } from './firmware-volume.ts';

@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Manifest } from '../bundle/index.ts';
 import { messageOf, UserError } from '../host/errors.ts';
@@ -9,6 +10,7 @@ import { findTool } from '../host/tools.ts';
 import { type BlobHashes, commandLineBytes, kernelHashTable } from '../measure/index.ts';
 import { ConsoleReader } from './console.ts';
 import { kvmUsable, type Machine, machineArguments } from './machine.ts';
+import { controlArguments, standstill } from './standstill.ts';
 import { readVerdict, type Verdict } from './verdict.ts';
 
 export interface BootOptions {
@@ -62,25 +64,40 @@ export async function bootBundle(options: BootOptions): Promise<BootResult> {
   const stop = new AbortController();
   const signal = AbortSignal.any([stop.signal, ...(options.signal === undefined ? [] : [options.signal])]);
   let end: BootResult['end'] = 'powered-off';
-  let kernelStarted = false;
+  /** Aborted when the kernel has started. */
+  const kernel = new AbortController();
 
   const reader = new ConsoleReader((line) => {
-    kernelStarted ||= /\bLinux version \d/.test(line);
+    if (/\bLinux version \d/.test(line)) kernel.abort();
     options.onConsole(line);
   });
-  const args = machineArguments(machine);
-  const qemu = start('qemu-system-x86_64', args, { signal }, { buffer: { stdout: false } });
+  const args = [...machineArguments(machine), ...controlArguments];
+  // Standard input stays closed; file descriptor 3 is the control socket.
+  const streams = { stdin: undefined, stdio: ['ignore', 'pipe', 'pipe', 'pipe'] as const };
+  const qemu = start(
+    'qemu-system-x86_64',
+    args,
+    { signal },
+    { ...streams, buffer: { stdout: false, fd3: false } },
+  );
   qemu.stdout!.on('data', (chunk: Buffer) => reader.push(chunk));
 
-  const giveUp = async (seconds: number, reason: BootResult['end'], holds: () => boolean) => {
-    await delay(seconds * 1000, undefined, { signal });
+  const giveUp = async (after: Promise<void>, reason: BootResult['end'], holds: () => boolean) => {
+    await after;
     if (!holds()) return;
     end = reason;
     stop.abort();
   };
+  const seconds = (count: number) => delay(count * 1000, undefined, { signal });
+  const inFirmware = AbortSignal.any([signal, kernel.signal]);
   const watches = [
-    giveUp(options.timeout, 'timeout', () => true),
-    giveUp(options.firmwareTimeout, 'firmware-stopped', () => !kernelStarted),
+    giveUp(seconds(options.timeout), 'timeout', () => true),
+    giveUp(seconds(options.firmwareTimeout), 'firmware-stopped', () => !kernel.signal.aborted),
+    giveUp(
+      standstill(qemu.stdio[3] as unknown as Duplex, { signal: inFirmware }),
+      'firmware-stopped',
+      () => !kernel.signal.aborted,
+    ),
   ].map((watch) => watch.catch(() => {}));
   try {
     await qemu;
@@ -92,9 +109,8 @@ export async function bootBundle(options: BootOptions): Promise<BootResult> {
     await Promise.all(watches);
     reader.end();
   }
-  const seconds = (performance.now() - began) / 1000;
   const verdict = await readVerdict(machine.verdictFile);
-  return { end, verdict, accelerator: machine.accelerator, seconds };
+  return { end, verdict, accelerator: machine.accelerator, seconds: (performance.now() - began) / 1000 };
 }
 
 async function prepare(options: BootOptions): Promise<Machine> {

@@ -18,10 +18,13 @@ export async function handOver(
   const registered = settings.kind === 'development' ? { ...record, keyFile } : record;
   const directory = policyDirectory(settings);
   const { keepPrevious } = settings;
+  // A policy that would be refused is found out before the registry changes.
+  const minTcb = minimumTcb(settings);
+  await writePolicy(directory, { minTcb, signal: report.signal });
   const { superseded } = await addImage(directory, registered, { keepPrevious, signal: report.signal });
   if (superseded.length > 0) report.note(`supersedes ${superseded.join(', ')}: retired in the registry`);
   const policy = await writePolicy(directory, {
-    minTcb: minimumTcb(settings),
+    minTcb,
     signal: report.signal,
   });
   for (const warning of policy.warnings) report.warn(warning);

@@ -32,6 +32,8 @@ export interface BuildRequest {
   /** Folder that gets `target/` and `handoff/`. */
   output?: string | undefined;
   keepPrevious?: boolean | undefined;
+  /** Build the base anew, with the packages of today. */
+  refreshBase?: boolean | undefined;
   /** SHA-256 of firmware that is taken although its verdict is not "sound". */
   acceptFirmware?: readonly string[] | undefined;
 }
@@ -54,6 +56,7 @@ export interface BuildSettings {
   baseImages: string;
   binaries: string;
   keepPrevious: boolean;
+  refreshBase: boolean;
   acceptFirmware: readonly string[];
   warnings: string[];
 }
@@ -109,9 +112,32 @@ export async function loadSettings(request: BuildRequest): Promise<BuildSettings
     baseImages: join(projectRoot, 'base_images'),
     binaries: join(projectRoot, 'binaries'),
     keepPrevious: request.keepPrevious ?? false,
+    refreshBase: request.refreshBase ?? false,
     acceptFirmware: [...admin.acceptFirmware, ...(request.acceptFirmware ?? [])],
-    warnings: [...site.warnings, ...builder.warnings].map(formatProblem),
+    warnings: [...[...site.warnings, ...builder.warnings].map(formatProblem), ...notActedOn(config, admin)],
   };
+}
+
+/** Keys that are understood but have no effect in this version. Those that would protect something are refused. */
+function notActedOn(site: CcConfig, builder: BuilderConfig): string[] {
+  const refused = {
+    runtime_attestation: site.runtimeAttestation,
+    'base.image': builder.base.image !== undefined,
+    'base.kernel': builder.base.kernel !== undefined,
+  };
+  const details = Object.entries(refused)
+    .filter(([, used]) => used)
+    .map(([key]) => `${key} cannot be honoured by this version: remove it, or set it to its default`);
+  if (details.length > 0) {
+    throw new UserError('cannot use the configuration', { details, status: exitStatus.usage });
+  }
+  const ignored = {
+    cc_gpu_mechanism: site.gpuMechanism !== undefined,
+    'kbs.push': builder.kbs.push !== 'never',
+  };
+  return Object.entries(ignored)
+    .filter(([, used]) => used)
+    .map(([key]) => `${key} has no effect in this version`);
 }
 
 /** A bundle's name becomes a file name in the line FLARE reads, which may hold no blanks. */
@@ -162,6 +188,14 @@ function outputPath(value: string, context: PathContext): string {
   throw new UserError(`cannot use the folder ${JSON.stringify(value)}: ${found.problem}`, {
     status: exitStatus.usage,
   });
+}
+
+/** The cache folder that builder.yml names, or the default. */
+export async function cacheRoot(builderFile?: string): Promise<string> {
+  const file = await findBuilderFile(builderFile);
+  const cache =
+    file === undefined ? undefined : parseBuilderConfig(await readConfig(file), file).config?.cache;
+  return cache === undefined ? defaultCacheRoot() : outputPath(cache, pathContext(process.cwd()));
 }
 
 async function findBuilderFile(named: string | undefined): Promise<string | undefined> {

@@ -11,6 +11,7 @@ export interface BuildFlags {
   config?: string;
   output?: string;
   keepPrevious?: boolean;
+  refreshBase?: boolean;
   acceptFirmware?: string[];
   plan?: boolean;
 }
@@ -28,6 +29,7 @@ export async function buildCommand(configFile: string, flags: BuildFlags): Promi
       project: flags.project,
       output: flags.output,
       keepPrevious: flags.keepPrevious,
+      refreshBase: flags.refreshBase,
       acceptFirmware: flags.acceptFirmware?.map((digest) => digest.toLowerCase()),
     });
     for (const warning of settings.warnings) report.warn(warning);

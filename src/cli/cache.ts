@@ -1,11 +1,12 @@
-import { defaultCacheRoot, openCache } from '../graph/cache.ts';
+import { cacheRoot } from '../build/settings.ts';
+import { openCache } from '../graph/cache.ts';
 import { exitStatus, UserError } from '../host/errors.ts';
 import { bytesText } from '../report/text.ts';
 import { wholeNumber } from './arguments.ts';
 
 /** `cvm cache list` and `cvm cache prune`. */
 export async function cacheCommand(action: string, flags: { days: string }): Promise<void> {
-  const cache = openCache(defaultCacheRoot());
+  const cache = openCache(await cacheRoot());
   const entries = (await cache.list()).sort((a, b) => a.lastUsed.getTime() - b.lastUsed.getTime());
   if (action === 'list') {
     for (const { kind, key, bytes, lastUsed } of entries) {

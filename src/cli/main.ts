@@ -25,6 +25,7 @@ function program(): Command {
     )
     .option('--output <folder>', 'folder that gets target/ and handoff/; the working directory unless given')
     .option('--keep-previous', 'leave earlier images of the same site their right to a key')
+    .option('--refresh-base', 'build the base system anew, with the packages of today')
     .option('--accept-firmware <sha256...>', 'take this firmware although its verdict is not "sound"')
     .option('--plan', 'show the tasks and what is cached, and build nothing')
     .action(async (file, options) => (await import('./build.ts')).buildCommand(file, options));

@@ -76,7 +76,7 @@ export function openCache(root: string): Cache {
   const lookup = async (kind: string, key: string) => {
     const folder = entryFolder(root, kind, key);
     await ready();
-    return (await isFolder(folder)) && (await touch(folder)) ? folder : undefined;
+    return (await isOwnFolder(folder)) && (await touch(folder)) ? folder : undefined;
   };
 
   const draft = async (): Promise<CacheDraft> => {
@@ -169,6 +169,7 @@ async function prepare(root: string): Promise<void> {
     if (!info.isDirectory()) throw new Error('it is not a folder');
     // Entries become part of sealed images: whoever can write here can put programs into them.
     if (info.uid !== process.getuid?.()) throw new Error(`it belongs to another user (uid ${info.uid})`);
+    if ((info.mode & 0o022) !== 0) throw new Error('other users may write to it');
     if ((info.mode & 0o777) !== 0o700) await chmod(root, 0o700);
   } catch (error) {
     throw new UserError(`cannot use the cache folder ${root}: ${messageOf(error)}`, {
@@ -206,13 +207,11 @@ async function touch(folder: string): Promise<boolean> {
   }
 }
 
-async function isFolder(path: string): Promise<boolean> {
-  try {
-    return (await lstat(path)).isDirectory();
-  } catch (error) {
-    if (hasCode(error, 'ENOENT')) return false;
-    throw error;
-  }
+/** A folder that this user owns and nobody else may write to: what others could have put there is no entry. */
+async function isOwnFolder(path: string): Promise<boolean> {
+  const found = await lstat(path).catch(() => undefined);
+  if (!found?.isDirectory()) return false;
+  return found.uid === process.getuid?.() && (found.mode & 0o022) === 0;
 }
 
 async function visibleNames(folder: string): Promise<string[]> {

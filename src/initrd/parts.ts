@@ -1,6 +1,8 @@
 import { chmod, cp, mkdir, readFile, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { contentKey } from '../graph/cache.ts';
+import { UserError } from '../host/errors.ts';
+import { sha256File } from '../host/files.ts';
 import { templatePath } from '../host/template.ts';
 import { type Collection, installModules, installPrograms, linkApplets, readList } from './collect.ts';
 
@@ -71,8 +73,11 @@ export function clientsPart(programs: readonly ExtraProgram[]): Part {
   return {
     key: contentKey('clients', version, ...programs.flatMap(({ name, sha256 }) => [name, sha256])),
     async fill(collection) {
-      for (const { name, file } of programs) {
-        await copyProgram(file, join(collection.sysroot, 'usr/bin', name));
+      for (const { name, file, sha256 } of programs) {
+        const copy = join(collection.sysroot, 'usr/bin', name);
+        await copyProgram(file, copy);
+        const { hex } = await sha256File(copy, { signal: collection.signal });
+        if (hex !== sha256) throw new UserError(`cannot take ${file} into the initrd: it changed meanwhile`);
       }
       await installPrograms(
         collection,

@@ -77,6 +77,7 @@ export async function sealDrive(options: SealOptions): Promise<Seal> {
   progress?.('encrypting (LUKS2)');
   const headerFile = join(workDirectory, 'luks-header');
   await encrypt(image, options.key, signal);
+  await eraseGap(image);
   await copyHeader(image, headerFile);
 
   progress?.('writing qcow2');
@@ -171,6 +172,16 @@ async function encrypt(image: string, key: Secret, signal?: AbortSignal): Promis
     ],
     { signal, input: key.reveal() },
   );
+}
+
+/** What LUKS2 uses of the room in front of the payload: two metadata areas of 16 KiB and the keyslots, bytes. */
+const luksUsedBytes = 2 * 16 * 1024 + 512 * 1024;
+
+/** cryptsetup leaves what the image held between the keyslots and the payload as it was: plaintext. */
+async function eraseGap(image: string): Promise<void> {
+  await using file = await open(image, 'r+');
+  const gap = luksHeaderBytes - luksUsedBytes;
+  await file.write(Buffer.alloc(gap), 0, gap, luksUsedBytes);
 }
 
 async function copyHeader(image: string, headerFile: string): Promise<void> {

@@ -4,6 +4,7 @@
 set -u
 
 is_address() {
+  case $1 in *[!0-9.]*) return 1 ;; esac
   printf '%s' "$1" | grep -Eqx '([0-9]{1,3}\.){3}[0-9]{1,3}'
 }
 

@@ -21,13 +21,17 @@ restrict_kernel() {
   echo 0 > /proc/sys/kernel/sysrq
   echo 0 > /proc/sys/kernel/ctrl-alt-del
   echo '|/bin/false' > /proc/sys/kernel/core_pattern
-  echo 1 > /proc/sys/kernel/kexec_load_disabled 2> /dev/null
+  # The sealed system runs no systemd-sysctl: what is set here stays.
+  for setting in kernel/kexec_load_disabled=1 kernel/kptr_restrict=2 kernel/unprivileged_bpf_disabled=1 \
+    fs/protected_symlinks=1 fs/protected_hardlinks=1 user/max_user_namespaces=0; do
+    echo "${setting#*=}" > "/proc/sys/${setting%=*}" 2> /dev/null || say "the kernel has no setting ${setting%=*}"
+  done
 }
 
 # Every module that the CVM will ever need: loading is switched off before the workload starts.
 load_modules() {
   while read -r module; do
-    modprobe "$module" 2> /run/modprobe.err && continue
+    /usr/sbin/modprobe "$module" 2> /run/modprobe.err && continue
     case $module in
       sev_guest) [ "$kind" = development ] || say "module sev_guest: $(cat /run/modprobe.err)" ;;
       *) say "module $module could not be loaded: $(cat /run/modprobe.err)" ;;

@@ -38,7 +38,8 @@ fetch_key() {
   attempt=1
   while :; do
     say "requesting the disk key from $kbs_url (attempt $attempt of $kbs_attempts)"
-    (umask 077 && TMPDIR=$key_folder HOME=$key_folder exec "$client" --url "$kbs_url" --cert-file /etc/cvm/kbs-ca.pem \
+    # A clean environment: the kernel hands on parameters that it does not know.
+    (umask 077 && exec env -i "PATH=$PATH" "TMPDIR=$key_folder" "HOME=$key_folder" "$client" --url "$kbs_url" --cert-file /etc/cvm/kbs-ca.pem \
       get-resource --path "$kbs_path" > "$key_folder/answer" 2> "$key_folder/errors")
     status=$?
     [ "$status" -ne 0 ] || break
@@ -55,7 +56,8 @@ fetch_key() {
   done
   (umask 077 && tr -d '\n' < "$key_folder/answer" | base64 -d > "$key_folder/disk.key" 2> /dev/null)
   rm -f "$key_folder/answer" "$key_folder/errors"
-  grep -Eqx '[0-9a-f]{128}' "$key_folder/disk.key" || fail E36 'what the KBS released is not a disk key'
+  { [ "$(wc -c < "$key_folder/disk.key")" -eq 128 ] && grep -Eqx '[0-9a-f]{128}' "$key_folder/disk.key"; } ||
+    fail E36 'what the KBS released is not a disk key'
   say 'the KBS released the disk key'
 }
 

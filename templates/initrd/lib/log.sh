@@ -11,8 +11,10 @@ uptime_seconds() {
 }
 
 # The kernel's console; /dev/console is not there yet when the kernel starts us without one.
+# Never fails: the host decides whether applog can be written, and must not steer anything by it. What came from
+# outside (names on drives, words of programs) is stripped of control characters.
 say() {
-  line="[$(uptime_seconds)] $*"
+  line="[$(uptime_seconds)] $(printf '%s' "$*" | tr '\n' ' ' | tr -cd '\40-\176')"
   printf 'cvm: %s\n' "$line" > /dev/console 2> /dev/null
   if [ -n "$boot_log" ]; then
     printf '%s\n' "$line" >> "$boot_log" 2> /dev/null
@@ -20,11 +22,13 @@ say() {
     early_log="${early_log:-}$line
 "
   fi
+  return 0
 }
 
-# Prints the last words of a failed program, without control characters.
+# Prints the last words of a failed program.
 say_output() {
-  tail -n 5 "$1" 2> /dev/null | tr -cd '\12\40-\176' | while read -r text; do say "  $text"; done
+  tail -n 5 "$1" 2> /dev/null | while read -r text; do say "  $text"; done
+  return 0
 }
 
 # fail CODE MESSAGE: the one way out when something is wrong. CODE is explained in docs/troubleshooting.md.
@@ -56,5 +60,6 @@ open_verdict_port() {
 verdict() {
   [ -n "$verdict_port" ] || return 0
   printf '{"result":"%s","code":"%s","message":"%s"}\n' "$1" "$2" \
-    "$(printf '%s' "$3" | tr -d '\\"' | tr -cd '\40-\176')" > "$verdict_port" 2> /dev/null
+    "$(printf '%s' "$3" | tr '\n' ' ' | tr -d '\\"' | tr -cd '\40-\176')" > "$verdict_port" 2> /dev/null
+  return 0
 }

@@ -58,7 +58,7 @@ only_our_units() {
   cover units /sysroot/usr/lib/systemd/system
   cover etc-systemd /sysroot/etc/systemd
   for folder in usr/lib/systemd/system-generators usr/lib/systemd/system-environment-generators \
-    usr/local/lib/systemd usr/lib/systemd/system.conf.d; do
+    usr/lib/systemd/system-shutdown usr/local/lib/systemd usr/lib/systemd/system.conf.d; do
     cover empty "/sysroot/$folder"
   done
 }
@@ -93,5 +93,5 @@ hand_over() {
   # translates code by page, it takes longer than the whole boot. Nothing secret is left in there.
   cd /sysroot || fail E47 'the sealed system is not there'
   mount --move . / || fail E47 'the sealed system cannot become the root'
-  exec env -i TERM=linux PATH=/usr/sbin:/usr/bin chroot . /usr/lib/systemd/systemd --unit=cvm.target
+  exec env -i TERM=linux PATH=/usr/sbin:/usr/bin SYSTEMD_EFI_OPTIONS='' chroot . /usr/lib/systemd/systemd --unit=cvm.target
 }

@@ -11,33 +11,35 @@ mount_user_config() {
   source=/run/cvm/user_config.drive
   copy=/run/cvm/user_config
   mkdir -p "$copy"
-  mount -t tmpfs -o "nosuid,nodev,mode=0755,size=${copy_limit_kib}k" ram_user_config "$copy" || fail E62 'no RAM for user_config'
-  [ "$(du -sk "$source" | cut -f 1)" -lt "$copy_limit_kib" ] || fail E62 'user_config holds more than was sealed'
-  odd=$(cd "$source" && find . -xdev ! -type f ! -type d | head -n 1 | tr -cd '\40-\176')
-  [ -z "$odd" ] || fail E63 "user_config holds something that is neither file nor folder: $odd"
+  mount -t tmpfs -o "nosuid,nodev,nosymfollow,mode=0755,size=${copy_limit_kib}k" ram_user_config "$copy" ||
+    fail E62 'no RAM for user_config'
+  # Nothing is checked on the drive: the host answers each read as it likes. A copy that is too large fails here.
   cp -a "$source/." "$copy/" 2> /run/copy.err || fail E62 "user_config cannot be copied: $(tail -n 1 /run/copy.err)"
   umount "$source"
   rm -rf "$copy/lost+found"
-  # From here on only the copy counts; the drive may change as it likes.
+  odd=$(cd "$copy" && find . -mindepth 1 ! -type f ! -type d | head -n 1)
+  [ -z "$odd" ] || fail E63 "user_config holds something that is neither file nor folder: $odd"
   list_tree "$copy" > /run/cvm/user_config.found
   if ! cmp -s /run/cvm/user_config.found /sysroot/usr/lib/cvm/user_config.list; then
     difference=$(diff /run/cvm/user_config.found /sysroot/usr/lib/cvm/user_config.list | grep '^[-+][^-+]' | head -n 1 |
-      sed 's/^.[def] [0-7-]* [0-9a-f-]* //' | tr -cd '\40-\176')
+      sed 's/^.[defx] [0-7-]* [0-9a-f-]* //')
     fail E64 "user_config is not what was sealed: $difference"
   fi
   if [ -d /sysroot/usr/lib/cvm/user_config.private ]; then
     cp -a /sysroot/usr/lib/cvm/user_config.private/. "$copy/" || fail E65 'the sealed part of user_config cannot be added'
   fi
-  chown -R "$workload_uid:$workload_gid" "$copy"
-  mount -o remount,ro,nosuid,nodev "$copy"
+  chown -R "$workload_uid:$workload_gid" "$copy" || fail E65 'user_config cannot be given to the workload'
+  mount -o remount,ro,nosuid,nodev,nosymfollow "$copy" || fail E65 'user_config cannot be made read-only'
   say 'user_config is what was sealed'
 }
 
-# The form of the sealed list: "<d|f|e> <mode> <sha256 or -> <path>", sorted; e is a file the site may edit.
+# The form of the sealed list: "<d|f|e> <mode> <sha256 or -> <path>", sorted; e is a file the site may edit. Whatever
+# else is there is listed as x, which no sealed list holds: what is not listed would not be compared.
 list_tree() {
   (
     cd "$1" || exit 1
-    if find . -name '*[[:cntrl:]]*' | grep -q .; then echo 'x 0 - a name with a control character'; fi
+    if find . -name '*[[:cntrl:]]*' | grep -q .; then echo 'x 0000 - a name with a control character'; fi
+    find . -mindepth 1 ! -type d ! -type f -exec printf 'x 0000 - %s\n' {} \;
     find . -mindepth 1 -type d | while IFS= read -r path; do
       printf 'd %04o - %s\n' "0$(stat -c %a "$path")" "${path#./}"
     done
@@ -55,7 +57,7 @@ list_tree() {
 mount_user_data() {
   [ -n "$user_data" ] || fail E66 'the drive user_data is missing'
   options=ro,noload
-  [ "$user_data_writable" = no ] || options=rw
+  [ "$user_data_writable" = yes ] && options=rw,errors=remount-ro
   if ! mount_host_drive "$user_data" /user_data "$options"; then
     fail E67 "user_data is not a usable ext4 drive: $(cat /run/mount.err)"
   fi
