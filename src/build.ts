@@ -12,7 +12,7 @@ import {
 } from './base/index.ts';
 import { acceptFirmware } from './build/accept-firmware.ts';
 import { handOver } from './build/hand-over.ts';
-import { findKeyBroker } from './build/key-broker.ts';
+import { findKeyBroker, knownKeyBroker } from './build/key-broker.ts';
 import type { BuildSettings } from './build/settings.ts';
 import {
   commandLine,
@@ -27,6 +27,7 @@ import {
 import { makeDrive, readStartupKit } from './drives/index.ts';
 import { type Cache, openCache } from './graph/cache.ts';
 import { graph } from './graph/graph.ts';
+import { messageOf, UserError } from './host/errors.ts';
 import { newDiskKey } from './host/secret.ts';
 import { workDirectory } from './host/temp.ts';
 import { templatePath } from './host/template.ts';
@@ -149,7 +150,7 @@ const kit = cvm.task('kit', {
 
 const broker = cvm.task('broker', {
   title: 'Key broker',
-  cached: ({ options: { settings }, signal }) => findKeyBroker(settings, signal),
+  cached: ({ options: { settings }, signal }) => knownKeyBroker(settings, signal),
   run: ({ options: { settings }, signal }) => findKeyBroker(settings, signal),
 });
 
@@ -342,17 +343,17 @@ const handOff = cvm.task('hand-off', {
   title: 'Hand-off to the key broker',
   needs: { identity, bundle },
   run: async ({ identity, bundle: manifest }, { options: { settings }, signal, note, warn }) => {
-    const { folder, handoff } = identity;
-    const { policyFile } = await handOver(
-      settings,
-      manifest,
-      { handoff, key: identity.key },
-      { signal, note, warn },
-    );
+    const { folder, handoff, key } = identity;
+    const handedOver = await handOver(settings, manifest, { handoff, key }, { signal, note, warn });
     const archive = join(settings.targetFolder, `${settings.name}.tgz`);
-    await rename(identity.archive, archive);
+    try {
+      await rename(identity.archive, archive);
+    } catch (error) {
+      await handedOver.undo();
+      throw new UserError(`cannot write ${archive}: ${messageOf(error)}`, { cause: error });
+    }
     identity.unfinished.length = 0;
-    return { folder, archive, manifest, handoff, policyFile };
+    return { folder, archive, manifest, handoff, policyFile: handedOver.policyFile };
   },
 });
 

@@ -12,7 +12,12 @@ export async function unpackLzma(
   const parts: Buffer[] = [];
   for (const stream of streams) {
     try {
-      const process = start('xz', args, { signal, input: stream }, { encoding: 'buffer', maxBuffer: limit });
+      const process = start(
+        'xz',
+        args,
+        { signal, input: stream },
+        { encoding: 'buffer', maxBuffer: limit, stripFinalNewline: false },
+      );
       parts.push(Buffer.from((await process).stdout as unknown as Uint8Array));
     } catch (error) {
       throw toolError('xz', args, error, { signal });

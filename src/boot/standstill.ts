@@ -18,7 +18,7 @@ export const controlArguments: readonly string[] = [
  */
 export async function standstill(
   control: Duplex,
-  { looks = 5, interval = 1000, signal }: { looks?: number; interval?: number; signal: AbortSignal },
+  { looks = 8, interval = 1000, signal }: { looks?: number; interval?: number; signal: AbortSignal },
 ): Promise<void> {
   let last: string | undefined;
   let same = 0;

@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { type FoundFirmware, unpackLzma } from '../base/index.ts';
-import { exitStatus, UserError } from '../host/errors.ts';
+import { exitStatus, messageOf, UserError } from '../host/errors.ts';
 import {
   type Firmware,
   type FirmwareVerdict,
@@ -29,7 +29,12 @@ export async function acceptFirmware(
   settings: Pick<BuildSettings, 'kind' | 'acceptFirmware'>,
   report: { signal: AbortSignal; note(text: string): void; warn(text: string): void },
 ): Promise<AcceptedFirmware> {
-  const parsed = await readFirmware(found.file);
+  const parsed = await readFirmware(found.file).catch((error: unknown) => {
+    throw new UserError(`cannot use the firmware ${found.file}: ${messageOf(error)}`, {
+      hint: 'it must be an AmdSev build of OVMF, whole: OVMF.amdsev.fd',
+      cause: error,
+    });
+  });
   const volume = await unpackLzma(lzmaStreams(parsed.bytes), { signal: report.signal });
   const verdict = judgeFirmware(parsed.sha256, volume);
   const accepted = settings.acceptFirmware.includes(parsed.sha256);

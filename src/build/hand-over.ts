@@ -1,34 +1,48 @@
 import type { Manifest } from '../bundle/index.ts';
 import type { Secret } from '../host/secret.ts';
-import { addImage, type ImageRecord, writeHandoff, writePolicy } from '../kbs/index.ts';
+import { addImage, type ImageRecord, withdrawImage, writeHandoff, writePolicy } from '../kbs/index.ts';
 import { type BuildSettings, policyDirectory } from './settings.ts';
+
+/** What was handed over, until the build's last step has succeeded. */
+export interface HandedOver {
+  policyFile: string;
+  /** Leaves registry and policy as they were before. */
+  undo(): Promise<void>;
+}
 
 /**
  * Hands key, digests and policy entry to the administrator's side: `handoff/cvm_<id>`, the registry, policy.rego.
- * Development bundles go to a registry and policy of their own.
+ * Development bundles go to a registry and policy of their own. What fails on the way leaves no trace.
  */
 export async function handOver(
   settings: BuildSettings,
   manifest: Manifest,
   to: { handoff: string; key: Secret },
   report: { signal: AbortSignal; note(text: string): void; warn(text: string): void },
-): Promise<{ policyFile: string }> {
+): Promise<HandedOver> {
   const record = imageRecord(settings, manifest);
   const { keyFile } = await writeHandoff(to.handoff, { record, key: to.key });
   const registered = settings.kind === 'development' ? { ...record, keyFile } : record;
   const directory = policyDirectory(settings);
   const { keepPrevious } = settings;
-  // A policy that would be refused is found out before the registry changes.
   const minTcb = minimumTcb(settings);
-  await writePolicy(directory, { minTcb, signal: report.signal });
-  const { superseded } = await addImage(directory, registered, { keepPrevious, signal: report.signal });
-  if (superseded.length > 0) report.note(`supersedes ${superseded.join(', ')}: retired in the registry`);
-  const policy = await writePolicy(directory, {
-    minTcb,
-    signal: report.signal,
-  });
-  for (const warning of policy.warnings) report.warn(warning);
-  return { policyFile: policy.path };
+  const { signal } = report;
+  // A policy that would be refused is found out before the registry changes.
+  await writePolicy(directory, { minTcb, signal });
+  const { superseded } = await addImage(directory, registered, { keepPrevious, signal });
+  const undo = async () => {
+    await withdrawImage(directory, manifest.id, superseded);
+    await writePolicy(directory, { minTcb });
+  };
+  try {
+    const policy = await writePolicy(directory, { minTcb, signal });
+    for (const warning of policy.warnings) report.warn(warning);
+    if (superseded.length > 0) report.note(`supersedes ${superseded.join(', ')}: retired in the registry`);
+    return { policyFile: policy.path, undo };
+  } catch (error) {
+    await undo();
+    throw error;
+  }
 }
 
 function imageRecord(settings: BuildSettings, manifest: Manifest): ImageRecord {

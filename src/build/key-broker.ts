@@ -52,12 +52,21 @@ export async function findKeyBroker(settings: BuildSettings, signal?: AbortSigna
   return { url, ca: await readCa(settings), client: { kind: 'production', programs }, snpguest };
 }
 
+/** {@link findKeyBroker} where that makes nothing: a development KBS may not have its certificate yet. */
+export async function knownKeyBroker(
+  settings: BuildSettings,
+  signal: AbortSignal,
+): Promise<KeyBroker | undefined> {
+  const missing = settings.kind === 'development' && !(await pathExists(join(developmentState(), 'ca.crt')));
+  return missing ? undefined : findKeyBroker(settings, signal);
+}
+
 async function readCa(settings: BuildSettings): Promise<string> {
   const named = settings.builder.kbs.ca;
   const found =
     named === undefined
       ? { path: join(settings.binaries, 'rootCA.crt') }
-      : resolvePath(named, pathContext(process.cwd()));
+      : resolvePath(named, pathContext(settings.builderFolder));
   if ('problem' in found) throw needs(`kbs.ca: ${found.problem}`, 'name the PEM file in builder.yml');
   if (!(await pathExists(found.path))) {
     throw needs(

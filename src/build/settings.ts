@@ -7,11 +7,13 @@ import {
   type BuilderConfig,
   type CcConfig,
   defaultBuilderConfig,
+  type Finding,
   formatProblem,
   type PathContext,
   type Problem,
   parseBuilderConfig,
   parseCcConfig,
+  type Rule,
   resolveOutputPath,
   resolvePath,
 } from '../config/index.ts';
@@ -52,6 +54,8 @@ export interface BuildSettings {
   targetFolder: string;
   /** What stays with the administrator: `handoff/`, never inside the target folder. */
   handoffFolder: string;
+  /** Folder that holds builder.yml: what it names may lie there. */
+  builderFolder: string;
   cacheRoot: string;
   baseImages: string;
   binaries: string;
@@ -71,7 +75,8 @@ export const projectRoot = fileURLToPath(new URL('../..', import.meta.url));
 export async function loadSettings(request: BuildRequest): Promise<BuildSettings> {
   const file = resolve(request.configFile);
   const builderFile = await findBuilderFile(request.builderFile);
-  const site = parseCcConfig(await readConfig(file), request.configFile);
+  const context = pathContext(dirname(file));
+  const site = parseCcConfig(await readConfig(file), request.configFile, [namesExistingFiles(context)]);
   const builder =
     builderFile === undefined
       ? { config: defaultBuilderConfig(), errors: [], warnings: [] }
@@ -79,22 +84,9 @@ export async function loadSettings(request: BuildRequest): Promise<BuildSettings
   refuse([...site.errors, ...builder.errors], [...site.warnings, ...builder.warnings]);
   const { config } = site as { config: CcConfig };
   const admin = builder.config as BuilderConfig;
-
-  const context = pathContext(dirname(file));
-  const problems: string[] = [];
-  const existing = (value: string, what: string, from = context): string => {
-    const found = resolvePath(value, from);
-    if ('path' in found) return found.path;
-    problems.push(`${request.configFile}: ${what} is ${JSON.stringify(value)}: ${found.problem}`);
-    return value;
-  };
-  const dockerArchive = existing(config.dockerArchive, 'docker_archive');
   const userConfig = Object.fromEntries(
-    Object.entries(config.userConfig).map(([key, folder]) => [key, existing(folder, `user_config.${key}`)]),
+    Object.entries(config.userConfig).map(([key, folder]) => [key, existing(folder, context)]),
   );
-  if (problems.length > 0) {
-    throw new UserError('cannot use the configuration', { details: problems, status: exitStatus.usage });
-  }
 
   const output = outputPath(request.output ?? admin.output ?? '.', context);
   const kit = userConfig.nvflare;
@@ -104,10 +96,11 @@ export async function loadSettings(request: BuildRequest): Promise<BuildSettings
     builder: admin,
     name: bundleName(request.name ?? (kit === undefined ? undefined : basename(kit)) ?? siteOfFile(file)),
     project: request.project ?? (kit === undefined ? undefined : projectOfKit(kit)),
-    dockerArchive,
+    dockerArchive: existing(config.dockerArchive, context),
     userConfig,
     targetFolder: join(output, 'target'),
     handoffFolder: join(output, 'handoff'),
+    builderFolder: builderFile === undefined ? projectRoot : dirname(builderFile),
     cacheRoot: admin.cache === undefined ? defaultCacheRoot() : outputPath(admin.cache, context),
     baseImages: join(projectRoot, 'base_images'),
     binaries: join(projectRoot, 'binaries'),
@@ -116,6 +109,28 @@ export async function loadSettings(request: BuildRequest): Promise<BuildSettings
     acceptFirmware: [...admin.acceptFirmware, ...(request.acceptFirmware ?? [])],
     warnings: [...[...site.warnings, ...builder.warnings].map(formatProblem), ...notActedOn(config, admin)],
   };
+}
+
+/** What `docker_archive` and `user_config` name must be there. */
+function namesExistingFiles(context: PathContext): Rule {
+  const finding = (path: Finding['path'], value: unknown): Finding[] => {
+    const found = typeof value === 'string' ? resolvePath(value, context) : undefined;
+    if (found === undefined || 'path' in found) return [];
+    return [{ path, message: `${path.join('.')} is ${JSON.stringify(value)}: ${found.problem}` }];
+  };
+  return ({ docker_archive, user_config }) => [
+    ...finding(['docker_archive'], docker_archive),
+    ...Object.entries(user_config !== null && typeof user_config === 'object' ? user_config : {}).flatMap(
+      ([key, folder]) => finding(['user_config', key], folder),
+    ),
+  ];
+}
+
+/** A path that {@link namesExistingFiles} found to exist. */
+function existing(value: string, context: PathContext): string {
+  const found = resolvePath(value, context);
+  if ('path' in found) return found.path;
+  throw new UserError(`cannot use ${JSON.stringify(value)}: ${found.problem}`, { status: exitStatus.usage });
 }
 
 /** Keys that are understood but have no effect in this version. Those that would protect something are refused. */
@@ -142,7 +157,7 @@ function notActedOn(site: CcConfig, builder: BuilderConfig): string[] {
 
 /** A bundle's name becomes a file name in the line FLARE reads, which may hold no blanks. */
 export function bundleName(wanted: string): string {
-  const name = wanted.replaceAll(/[^A-Za-z0-9._@+-]+/g, '_').replace(/^[.-]+/, '');
+  const name = wanted.replaceAll(/[^A-Za-z0-9._@+-]+/g, '_').replace(/^[^A-Za-z0-9]+/, '');
   if (name === '') {
     throw new UserError(`cannot name the bundle ${JSON.stringify(wanted)}: no letter or digit is left`, {
       hint: 'give one with --name',

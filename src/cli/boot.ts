@@ -6,7 +6,7 @@ import { exitStatus, UserError } from '../host/errors.ts';
 import { handleSignals } from '../host/signals.ts';
 import { workDirectory } from '../host/temp.ts';
 import { openReport } from '../report/report.ts';
-import { wholeNumber } from './arguments.ts';
+import { portNumber, wholeNumber } from './arguments.ts';
 
 export interface BootFlags {
   kbs?: string;
@@ -89,5 +89,5 @@ function portForward(text: string): { host: number; guest: number } {
       status: exitStatus.usage,
     });
   }
-  return { host: Number(match[1]), guest: Number(match[2]) };
+  return { host: portNumber('--forward', match[1]!), guest: portNumber('--forward', match[2]!) };
 }

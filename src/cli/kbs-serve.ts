@@ -2,6 +2,7 @@ import { developmentState } from '../build/settings.ts';
 import { exitStatus, UserError } from '../host/errors.ts';
 import { handleSignals } from '../host/signals.ts';
 import { startDevelopmentKbs } from '../kbs/dev-kbs/index.ts';
+import { portNumber } from './arguments.ts';
 
 export interface KbsServeFlags {
   listen: string;
@@ -22,7 +23,7 @@ export async function kbsServeCommand(flags: KbsServeFlags): Promise<void> {
   const kbs = await startDevelopmentKbs({
     stateDirectory: state,
     registryDirectory: state,
-    listen: { host: listen[1]!, port: Number(listen[2]) },
+    listen: { host: listen[1]!, port: portNumber('--listen', listen[2]!) },
     digest: flags.digest?.toLowerCase(),
     opa: flags.opa,
     log: (line) => process.stdout.write(`${line}\n`),

@@ -1,6 +1,6 @@
 import { ccConfigRules } from './cc-config-rules.ts';
 import { type CcConfigValues, ccConfigSchema } from './cc-config-schema.ts';
-import { check } from './check.ts';
+import { check, type Rule } from './check.ts';
 import type { Problem } from './problem.ts';
 import { bytesPerGb } from './values.ts';
 
@@ -46,13 +46,15 @@ export interface CcConfig {
  * Reads a site's cc_config.
  * @param text the file's content
  * @param file its name in messages
+ * @param more rules besides those that the text alone decides
  * @returns `config` exactly when there are no errors; errors and warnings are complete and in reading order
  */
 export function parseCcConfig(
   text: string,
   file: string,
+  more: readonly Rule[] = [],
 ): { config?: CcConfig; errors: Problem[]; warnings: Problem[] } {
-  const { values, errors, warnings } = check(text, file, ccConfigSchema, ccConfigRules);
+  const { values, errors, warnings } = check(text, file, ccConfigSchema, [...ccConfigRules, ...more]);
   return { ...(values === undefined ? {} : { config: normalised(values) }), errors, warnings };
 }
 

@@ -23,8 +23,7 @@ export const path = (description: string) =>
 /** A yes-or-no setting. */
 export const flag = (description: string) => described(z.boolean(), description, 'true or false');
 
-const port = () =>
-  described(z.int().min(1).max(65_535), 'A TCP or UDP port.', 'a whole number from 1 to 65535');
+const port = () => described(z.int().min(1).max(65_535), 'A TCP port.', 'a whole number from 1 to 65535');
 
 /** TCP and UDP ports. */
 export const ports = (description: string) =>

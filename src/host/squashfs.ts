@@ -22,7 +22,12 @@ export async function readSquashfsFile(
   { limit = 1 << 20, signal }: { limit?: number; signal?: AbortSignal | undefined } = {},
 ): Promise<Buffer> {
   const args = ['--cat', path, image];
-  const reader = start('rdsquashfs', args, { signal }, { encoding: 'buffer', maxBuffer: limit });
+  const reader = start(
+    'rdsquashfs',
+    args,
+    { signal },
+    { encoding: 'buffer', maxBuffer: limit, stripFinalNewline: false },
+  );
   try {
     const { stdout } = await reader;
     return Buffer.from(stdout as unknown as Uint8Array);

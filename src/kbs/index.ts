@@ -2,4 +2,11 @@
 export { handoffFiles, referenceValues, writeHandoff } from './handoff.ts';
 export { type MinimumTcb, policyPath, writePolicy } from './policy.ts';
 export type { ImageKind, ImageRecord, LaunchDigestRecord } from './record.ts';
-export { addImage, type Registry, readRegistry, registryPath, retireImage } from './registry.ts';
+export {
+  addImage,
+  type Registry,
+  readRegistry,
+  registryPath,
+  retireImage,
+  withdrawImage,
+} from './registry.ts';

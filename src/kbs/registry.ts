@@ -101,6 +101,24 @@ export async function retireImage(
   });
 }
 
+/**
+ * Takes back {@link addImage}: the image is no longer registered, and what it superseded is active again. For builds
+ * that fail after their image was registered.
+ */
+export async function withdrawImage(
+  directory: string,
+  id: string,
+  superseded: readonly string[],
+): Promise<void> {
+  await change(directory, undefined, (registry) => {
+    if (registry === undefined) throw new Error(`${registryPath(directory)} has gone`);
+    const images = registry.images
+      .filter((image) => image.id !== id)
+      .map((image): ImageRecord => (superseded.includes(image.id) ? { ...image, status: 'active' } : image));
+    return { registry: { ...registry, images }, result: undefined };
+  });
+}
+
 function supersedes(record: ImageRecord, earlier: ImageRecord, options: AddImageOptions): boolean {
   if (options.keepPrevious || record.project === undefined || record.status !== 'active') return false;
   return earlier.status === 'active' && earlier.project === record.project && earlier.name === record.name;

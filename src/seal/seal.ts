@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { open, rename, stat } from 'node:fs/promises';
+import { createReadStream, createWriteStream } from 'node:fs';
+import { open, rename, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import { UserError } from '../host/errors.ts';
 import { run } from '../host/run.ts';
 import type { Secret } from '../host/secret.ts';
@@ -101,14 +102,14 @@ function gib(bytes: number): string {
 }
 
 async function concatenate(segments: readonly Segment[], image: string, signal?: AbortSignal): Promise<void> {
-  await using target = await open(image, 'wx', 0o600);
+  await writeFile(image, '', { flag: 'wx', mode: 0o600 });
   for (const { file, firstSector, sectors } of segments) {
-    let position = firstSector * sectorBytes;
-    for await (const chunk of createReadStream(file, { highWaterMark: 1 << 20, signal })) {
-      await target.write(chunk as Buffer, 0, (chunk as Buffer).length, position);
-      position += (chunk as Buffer).length;
-    }
-    await target.truncate((firstSector + sectors) * sectorBytes);
+    await pipeline(
+      createReadStream(file, { highWaterMark: 1 << 20 }),
+      createWriteStream(image, { flags: 'r+', start: firstSector * sectorBytes }),
+      { ...(signal === undefined ? {} : { signal }) },
+    );
+    await truncate(image, (firstSector + sectors) * sectorBytes);
   }
 }
 

@@ -133,9 +133,12 @@ export async function* readTar(source: Bytes): AsyncGenerator<TarItem> {
       }
     }
     yield { entry, body: sparse === undefined ? body() : fillHoles(sparse, body(), stored) };
-    // What the consumer left, then the padding.
-    for (left += (blockSize - (stored % blockSize)) % blockSize; left > 0; ) {
+    // What the consumer left, then the padding. umoci leaves out the last entry's padding and the closing blocks,
+    // and whoever reads with Go's library takes that.
+    const padding = (blockSize - (stored % blockSize)) % blockSize;
+    for (left += padding; left > 0; ) {
       const piece = await reader.some(left);
+      if (piece === undefined && left <= padding) return;
       if (piece === undefined) throw new MalformedError('it ends early');
       left -= piece.length;
     }

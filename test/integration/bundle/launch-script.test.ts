@@ -210,16 +210,17 @@ test.each([
   expect(await launch([])).toMatchObject({ status: 1, stderr: expect.stringMatching(message) });
 });
 
-test.each(['9.1.0', '10.0.13', '11.1.3'])(
-  'QEMU %s passes, then the machine is looked at',
-  async (version) => {
-    await standInQemu(version);
-    expect(await launch([])).toMatchObject({
-      status: 1,
-      stderr: expect.stringContaining('SEV-SNP is not enabled'),
-    });
-  },
-);
+test.each([
+  '9.1.0',
+  '10.0.13',
+  '11.1.3',
+])('QEMU %s passes, then the machine is looked at', async (version) => {
+  await standInQemu(version);
+  expect(await launch([])).toMatchObject({
+    status: 1,
+    stderr: expect.stringContaining('SEV-SNP is not enabled'),
+  });
+});
 
 test('the encryption bit comes from the CPUID leaf, and 51 is assumed with a warning', async () => {
   await program(

@@ -262,43 +262,46 @@ describe('administration', () => {
     expect((await stat(stored)).mode & 0o777).toBe(0o600);
   });
 
-  test.each(['a/b', 'a/b/c/d', 'a/../c', 'a/b/.c', 'a/b/%2e'])(
-    'a resource at %j is refused',
-    async (path) => {
-      const reply = await ask(site.kbs, 'POST', `/kbs/v0/resource/${path}`, {
-        body: 'x',
-        headers: await authorization(),
-      });
-      expect([401, 404]).toContain(reply.status);
-    },
-  );
+  test.each([
+    'a/b',
+    'a/b/c/d',
+    'a/../c',
+    'a/b/.c',
+    'a/b/%2e',
+  ])('a resource at %j is refused', async (path) => {
+    const reply = await ask(site.kbs, 'POST', `/kbs/v0/resource/${path}`, {
+      body: 'x',
+      headers: await authorization(),
+    });
+    expect([401, 404]).toContain(reply.status);
+  });
 
   test.each([
     ['no token', () => undefined],
     ['another key', () => adminToken({ key: generateKeyPairSync('ed25519').privateKey })],
     ['an expired token', (key) => adminToken({ key, now: Date.now() - 3_600_000 })],
     ['a token from the future', (key) => adminToken({ key, now: Date.now() + 3_600_000 })],
-  ] as [string, (key: ReturnType<typeof createPrivateKey>) => string | undefined][])(
-    '%s is refused everywhere, with nothing stored',
-    async (_, make) => {
-      const token = make(createPrivateKey(await readFile(site.kbs.adminKeyFile)));
-      const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
-      for (const [method, path] of [
-        ['POST', '/resource/a/b/refused'],
-        ['POST', '/resource-policy'],
-        ['GET', '/resource-policy'],
-        ['POST', '/reference-value'],
-        ['GET', '/reference-value'],
-      ]) {
-        const reply = await ask(site.kbs, method!, `/kbs/v0${path}`, {
-          body: method === 'POST' ? '{}' : '',
-          headers,
-        });
-        expect([reply.status, refusalOf(reply)]).toEqual([401, 'AdminAuth']);
-      }
-      await expect(stat(join(site.folder, 'state/store/repository/a'))).rejects.toThrow('ENOENT');
-    },
-  );
+  ] as [
+    string,
+    (key: ReturnType<typeof createPrivateKey>) => string | undefined,
+  ][])('%s is refused everywhere, with nothing stored', async (_, make) => {
+    const token = make(createPrivateKey(await readFile(site.kbs.adminKeyFile)));
+    const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
+    for (const [method, path] of [
+      ['POST', '/resource/a/b/refused'],
+      ['POST', '/resource-policy'],
+      ['GET', '/resource-policy'],
+      ['POST', '/reference-value'],
+      ['GET', '/reference-value'],
+    ]) {
+      const reply = await ask(site.kbs, method!, `/kbs/v0${path}`, {
+        body: method === 'POST' ? '{}' : '',
+        headers,
+      });
+      expect([reply.status, refusalOf(reply)]).toEqual([401, 'AdminAuth']);
+    }
+    await expect(stat(join(site.folder, 'state/store/repository/a'))).rejects.toThrow('ENOENT');
+  });
 
   test('an attestation token is no administrator token', async () => {
     const { token } = await handshake(site.kbs);

@@ -75,15 +75,18 @@ describe('under a caller that reads both streams in turns', () => {
 });
 
 describe('where nobody reads', () => {
-  it.each(['>&-', '2>&-', '>&- 2>&-', '>/dev/full', '>/dev/full 2>/dev/full'])(
-    'a build with %s ends well',
-    (redirection) => {
-      const { status } = spawnSync('sh', ['-c', `"$0" "$1" noisy ${redirection}`, node, build], {
-        stdio: 'pipe',
-      });
-      expect(status).toBe(0);
-    },
-  );
+  it.each([
+    '>&-',
+    '2>&-',
+    '>&- 2>&-',
+    '>/dev/full',
+    '>/dev/full 2>/dev/full',
+  ])('a build with %s ends well', (redirection) => {
+    const { status } = spawnSync('sh', ['-c', `"$0" "$1" noisy ${redirection}`, node, build], {
+      stdio: 'pipe',
+    });
+    expect(status).toBe(0);
+  });
 
   it.each([
     ['stdout', 'stderr'],

@@ -91,12 +91,13 @@ it('NO_COLOR is honoured', async () => {
   expect(lines).toContain('error: cannot seal the root drive: no space');
 });
 
-it.each([{ CI: 'true' }, { NO_TTY: '1' }, { TERM: 'dumb' }])(
-  'plain lines are written with %o',
-  async (env) => {
-    const { data, status } = await onTerminal('ok', { env: env as Record<string, string> });
-    expect(data).not.toContain('\x1b');
-    expect(data).toMatch(/^\[ +0\.\d\] Base system \.\.\.\r\n/);
-    expect(status).toBe(0);
-  },
-);
+it.each([
+  { CI: 'true' },
+  { NO_TTY: '1' },
+  { TERM: 'dumb' },
+])('plain lines are written with %o', async (env) => {
+  const { data, status } = await onTerminal('ok', { env: env as Record<string, string> });
+  expect(data).not.toContain('\x1b');
+  expect(data).toMatch(/^\[ +0\.\d\] Base system \.\.\.\r\n/);
+  expect(status).toBe(0);
+});

@@ -178,15 +178,19 @@ cc_attestation:
     ]);
   });
 
-  it.each(['a\\nb', 'a\\u0000', 'a\\x1b[31m', 'a\\r', 'a\\u2028b', 'a\\u202eb'])(
-    'refuse the control character in "%s" and never print it',
-    (value) => {
-      const errors = errorsOf(`docker_archive: "${value}"`);
-      expect(errors).toHaveLength(1);
-      expect(errors[0]).toContain('one line without control characters');
-      expect(errors[0]).toMatch(/^[\x20-\x7e]+$/);
-    },
-  );
+  it.each([
+    'a\\nb',
+    'a\\u0000',
+    'a\\x1b[31m',
+    'a\\r',
+    'a\\u2028b',
+    'a\\u202eb',
+  ])('refuse the control character in "%s" and never print it', (value) => {
+    const errors = errorsOf(`docker_archive: "${value}"`);
+    expect(errors).toHaveLength(1);
+    expect(errors[0]).toContain('one line without control characters');
+    expect(errors[0]).toMatch(/^[\x20-\x7e]+$/);
+  });
 
   it('refuse control characters in names and deep in lists too', () => {
     const text =
@@ -253,12 +257,14 @@ describe('user_config_editable', () => {
     );
   });
 
-  it.each(['resources.json', 'log_config.json.default', 'custom/a.py', 'x__p_resources.json'])(
-    'calls nvflare/local/%s a way to run code',
-    (file) => {
-      expect(warningsOf(`${head} [nvflare/local/${file}]`)[0]).toContain('run code');
-    },
-  );
+  it.each([
+    'resources.json',
+    'log_config.json.default',
+    'custom/a.py',
+    'x__p_resources.json',
+  ])('calls nvflare/local/%s a way to run code', (file) => {
+    expect(warningsOf(`${head} [nvflare/local/${file}]`)[0]).toContain('run code');
+  });
 });
 
 describe('settings left empty', () => {

@@ -8,12 +8,11 @@ import { guidance, unwrapped } from '../../../src/config/guidance.ts';
 import { jsonSchemaFiles } from '../../../src/config/json-schema.ts';
 
 describe('schemas/', () => {
-  it.each(Object.entries(jsonSchemaFiles()))(
-    '%s is what the zod schemas say (npm run schemas)',
-    (name, content) => {
-      expect(readFileSync(join(import.meta.dirname, '../../../schemas', name), 'utf8')).toBe(content);
-    },
-  );
+  it.each(
+    Object.entries(jsonSchemaFiles()),
+  )('%s is what the zod schemas say (npm run schemas)', (name, content) => {
+    expect(readFileSync(join(import.meta.dirname, '../../../schemas', name), 'utf8')).toBe(content);
+  });
 
   it('let unknown keys pass, as the parser does', () => {
     for (const content of Object.values(jsonSchemaFiles())) {
@@ -30,11 +29,11 @@ describe('every setting', () => {
       return [[`${prefix}${key}`, inner] as [string, z.core.$ZodType], ...below];
     });
 
-  it.each([...settings(ccConfigSchema), ...settings(builderSchema)])(
-    '%s has a description and says what is allowed',
-    (_, schema) => {
-      expect((schema as z.ZodType).description).toMatch(/\.$/);
-      expect(guidance.get(schema)?.allowed).toBeTruthy();
-    },
-  );
+  it.each([
+    ...settings(ccConfigSchema),
+    ...settings(builderSchema),
+  ])('%s has a description and says what is allowed', (_, schema) => {
+    expect((schema as z.ZodType).description).toMatch(/\.$/);
+    expect(guidance.get(schema)?.allowed).toBeTruthy();
+  });
 });

@@ -14,10 +14,12 @@ describe('nearest', () => {
     expect(nearest(word, names)).toBe(meant);
   });
 
-  it.each(['', 'x', 'workload_image', 'r'.repeat(10_000)])(
-    'guesses nothing from a word that is like none',
-    (word) => {
-      expect(nearest(word, names)).toBeUndefined();
-    },
-  );
+  it.each([
+    '',
+    'x',
+    'workload_image',
+    'r'.repeat(10_000),
+  ])('guesses nothing from a word that is like none', (word) => {
+    expect(nearest(word, names)).toBeUndefined();
+  });
 });

@@ -242,17 +242,25 @@ describe('the root', () => {
   });
 });
 
-it.each(['', '.', '..', '../up', 'a/b', '.drafts', '-x', 'a b', 'a\0', 'x'.repeat(300)])(
-  'refuses %j as a kind or a key',
-  async (name) => {
-    const cache = openCache(root);
-    await expect(cache.lookup(name, 'k')).rejects.toThrow('not a name');
-    await expect(cache.entry('base', name, fill('x'))).rejects.toThrow('not a name');
-    await expect(cache.remove('base', name)).rejects.toThrow('not a name');
-    await using draft = await cache.draft();
-    await expect(draft.commit('base', name)).rejects.toThrow('not a name');
-  },
-);
+it.each([
+  '',
+  '.',
+  '..',
+  '../up',
+  'a/b',
+  '.drafts',
+  '-x',
+  'a b',
+  'a\0',
+  'x'.repeat(300),
+])('refuses %j as a kind or a key', async (name) => {
+  const cache = openCache(root);
+  await expect(cache.lookup(name, 'k')).rejects.toThrow('not a name');
+  await expect(cache.entry('base', name, fill('x'))).rejects.toThrow('not a name');
+  await expect(cache.remove('base', name)).rejects.toThrow('not a name');
+  await using draft = await cache.draft();
+  await expect(draft.commit('base', name)).rejects.toThrow('not a name');
+});
 
 describe('a content key', () => {
   it('is a SHA-256 that tells apart where one part ends and the next begins', () => {

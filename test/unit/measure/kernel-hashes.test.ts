@@ -95,13 +95,15 @@ describe('hash table', () => {
 });
 
 describe('blob files', () => {
-  it.each([0x206, 1024 * 1024, 1024 * 1024 + 1, 3 * 1024 * 1024 - 1])(
-    'a kernel of %i bytes hashes as stored',
-    async (size) => {
-      const bytes = bzImage(size);
-      expect(await hashKernelFile(file(`kernel-${size}`, bytes))).toEqual(sha256(bytes));
-    },
-  );
+  it.each([
+    0x206,
+    1024 * 1024,
+    1024 * 1024 + 1,
+    3 * 1024 * 1024 - 1,
+  ])('a kernel of %i bytes hashes as stored', async (size) => {
+    const bytes = bzImage(size);
+    expect(await hashKernelFile(file(`kernel-${size}`, bytes))).toEqual(sha256(bytes));
+  });
 
   it('an initrd is any file, even an empty one', async () => {
     expect(await hashInitrdFile(file('empty', Buffer.alloc(0)))).toEqual(noInitrdHash);

@@ -117,12 +117,11 @@ describe('published vectors', () => {
     expect(digestOf(vector)).toBe(vector.expected);
   });
 
-  it.each(digests.flatMap((vector) => (vector.intermediate ? [[vector.id, vector] as const] : [])))(
-    '%s: partial results agree',
-    (_id, vector) => {
-      expect(partialResults(vector)).toEqual(vector.intermediate);
-    },
-  );
+  it.each(
+    digests.flatMap((vector) => (vector.intermediate ? [[vector.id, vector] as const] : [])),
+  )('%s: partial results agree', (_id, vector) => {
+    expect(partialResults(vector)).toEqual(vector.intermediate);
+  });
 
   it.each(refusals.map((vector) => [vector.id, vector] as const))('%s is refused', (_id, vector) => {
     expect(() => digestOf(vector)).toThrow(MeasurementError);

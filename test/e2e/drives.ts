@@ -1,0 +1,70 @@
+import { open, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { run } from '../../src/host/run.ts';
+import { workDirectory } from '../../src/host/temp.ts';
+
+/** A run of bytes that a qcow2 drive holds, in the guest's order. */
+export interface Extent {
+  /** Where the guest sees it, bytes. */
+  start: number;
+  length: number;
+  /** Where it lies in the file, bytes. */
+  offset: number;
+}
+
+/** The parts of a qcow2 drive that hold data. */
+export async function driveExtents(drive: string): Promise<Extent[]> {
+  const text = await run('qemu-img', ['map', '--output=json', '-f', 'qcow2', drive]);
+  const extents = JSON.parse(text) as (Omit<Extent, 'offset'> & { data: boolean; offset?: number })[];
+  return extents.filter(
+    (extent): extent is typeof extent & Extent => extent.data && extent.offset !== undefined,
+  );
+}
+
+/** Flips one bit of the byte that the guest sees at `position`, as a host can at any time. */
+export async function flipByteOfDrive(drive: string, position: number): Promise<void> {
+  const extent = (await driveExtents(drive)).find(
+    ({ start, length }) => start <= position && position < start + length,
+  );
+  if (extent === undefined) throw new Error(`${drive} holds no data at ${position}`);
+  await flipByte(drive, extent.offset + position - extent.start);
+}
+
+/** Flips one bit of the byte at `position` of a file. */
+export async function flipByte(file: string, position: number): Promise<void> {
+  await using handle = await open(file, 'r+');
+  const byte = Buffer.alloc(1);
+  await handle.read(byte, 0, 1, position);
+  await handle.write(Buffer.of(byte[0]! ^ 0x01), 0, 1, position);
+}
+
+/** Overwrites the start of a drive as the guest sees it. */
+export async function overwriteStart(drive: string, content: Buffer): Promise<void> {
+  await using work = await workDirectory();
+  const file = join(work.path, 'content');
+  await writeFile(file, content);
+  await execa('qemu-io', ['-f', 'qcow2', '-c', `write -s ${file} 0 ${content.length}`, drive]);
+}
+
+/** Runs debugfs's commands on a plain drive, as a host that edits the file system without mounting it. */
+export async function editDrive(
+  drive: string,
+  commands: readonly string[],
+  files: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  await using work = await workDirectory();
+  const raw = join(work.path, 'raw');
+  const script = join(work.path, 'script');
+  for (const [name, text] of Object.entries(files)) await writeFile(join(work.path, name), text);
+  await writeFile(script, `${commands.join('\n')}\n`);
+  await run('qemu-img', ['convert', '-f', 'qcow2', '-O', 'raw', drive, raw]);
+  const { stdout, stderr } = await execa('debugfs', ['-w', '-f', script, raw], { cwd: work.path });
+  // debugfs ends with status 0 whatever it could not do; all it says of what went well is its prompt and one line.
+  const complaints = [...stderr.split('\n').slice(1), ...stdout.split('\n')].filter(
+    (line) => line !== '' && !/^debugfs: |^Allocated inode: /.test(line),
+  );
+  if (complaints.length > 0) throw new Error(`debugfs: ${complaints.join(' | ')}`);
+  await rm(drive);
+  await run('qemu-img', ['convert', '-f', 'raw', '-O', 'qcow2', raw, drive]);
+}

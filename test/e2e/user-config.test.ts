@@ -1,0 +1,59 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { bundleFiles } from '../../src/bundle/index.ts';
+import { openDrive } from '../../src/drives/index.ts';
+import { built } from './built.ts';
+import { editDrive } from './drives.ts';
+import { copyOfBundle, expectFailedClosed } from './harness.ts';
+import { findInFile, formsOfPem } from './search.ts';
+
+test('a changed file of the startup kit stops the boot and is named', async () => {
+  await using vm = await copyOfBundle();
+  const script = await readFile(join(built().kit, 'startup/sub_start.sh'), 'utf8');
+  const path = '/nvflare/startup/sub_start.sh';
+  await editDrive(
+    vm.file('user_config.qcow2'),
+    [`rm ${path}`, `write sub_start.sh ${path}`, `set_inode_field ${path} mode 0100755`],
+    { 'sub_start.sh': script.replace(/.$/m, '#') },
+  );
+  const end = await vm.boot({ hostile: {} });
+  await expectFailedClosed(
+    vm,
+    end,
+    'E64',
+    /^user_config is not what was sealed: nvflare\/startup\/sub_start\.sh$/,
+  );
+});
+
+test('a file added to the startup kit stops the boot and is named', async () => {
+  await using vm = await copyOfBundle();
+  await editDrive(
+    vm.file('user_config.qcow2'),
+    ['mkdir /nvflare/local/custom', 'write evil.py /nvflare/local/custom/evil.py'],
+    { 'evil.py': 'print("planted")\n' },
+  );
+  const end = await vm.boot({ hostile: {} });
+  await expectFailedClosed(vm, end, 'E64', /^user_config is not what was sealed: nvflare\/local\/custom/);
+});
+
+test('a symbolic link in the startup kit stops the boot and is named', async () => {
+  await using vm = await copyOfBundle();
+  await editDrive(vm.file('user_config.qcow2'), ['symlink /nvflare/local/shadow /etc/shadow']);
+  const end = await vm.boot({ hostile: {} });
+  await expectFailedClosed(vm, end, 'E63', /neither file nor folder: \.\/nvflare\/local\/shadow$/);
+});
+
+test("the kit's private key lies on no drive that the host can read, the rest of the kit does", async () => {
+  const { folder, archive } = built().development;
+  const key = formsOfPem(await readFile(join(built().kit, 'startup/client.key'), 'utf8'));
+  const certificate = formsOfPem(await readFile(join(built().kit, 'startup/client.crt'), 'utf8'));
+  const userConfig = join(folder, 'user_config.qcow2');
+  expect(await findInFile(userConfig, certificate)).toContain('line 0');
+  for (const file of [archive, ...bundleFiles.map((name) => join(folder, name))]) {
+    expect([file, await findInFile(file, key)]).toEqual([file, []]);
+  }
+  await using drive = await openDrive(userConfig);
+  const names = (await drive.list('/nvflare/startup'))?.map(({ name }) => name).sort();
+  expect(names).toEqual(['client.crt', 'fed_client.json', 'rootCA.pem', 'sub_start.sh']);
+});

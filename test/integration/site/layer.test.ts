@@ -1,0 +1,141 @@
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { chmod, mkdir, mkdtemp, readFile, rm, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { makeSiteLayer } from '../../../src/site/index.ts';
+
+let folder: string;
+let privateFolder: string;
+let snpguest: string;
+const list = `d 0755 - nvflare\nf 0644 ${'ab'.repeat(32)} nvflare/x\n`;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'layer-test-'));
+  privateFolder = join(folder, 'private');
+  await mkdir(join(privateFolder, 'nvflare/start up'), { recursive: true });
+  await writeFile(join(privateFolder, 'nvflare/start up/client "1".key'), 'the private key');
+  await chmod(join(privateFolder, 'nvflare/start up/client "1".key'), 0o600);
+  await chmod(join(privateFolder, 'nvflare/start up'), 0o750);
+  snpguest = join(folder, 'snpguest');
+  await writeFile(snpguest, '#!/bin/sh\n', { mode: 0o600 });
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+let count = 0;
+async function make(umask: number, more: object = {}): Promise<string> {
+  const work = join(folder, `work-${++count}`);
+  await mkdir(work, { mode: 0o700 });
+  const file = join(work, 'site.squashfs');
+  const before = process.umask(umask);
+  try {
+    await makeSiteLayer(
+      {
+        runtimeConfig: { ociVersion: '1.0.2', process: { args: ['/x'] } },
+        ...{ userConfigList: list, privateFolder, snpguest },
+        ...more,
+      },
+      { file, workDirectory: work },
+    );
+  } finally {
+    process.umask(before);
+  }
+  return file;
+}
+
+const describeLayer = (file: string) =>
+  execFileSync('rdsquashfs', ['--describe', file], { encoding: 'utf8' }).trim().split('\n');
+const cat = (file: string, path: string) =>
+  execFileSync('rdsquashfs', ['--cat', path, file], { encoding: 'utf8' });
+const digest = async (file: string) =>
+  createHash('sha256')
+    .update(await readFile(file))
+    .digest('hex');
+
+describe('makeSiteLayer', () => {
+  it('gives everything to 0:0, with nothing set-id, no device and no name outside of usr and etc', async () => {
+    const lines = describeLayer(await make(0o022));
+    expect(lines.length).toBeGreaterThan(10);
+    for (const line of lines) {
+      const [, kind, , mode, owner] =
+        /^(dir|file|slink|nod|pipe|sock) (".*"|\S+) (0[0-7]+) (\d+ \d+)/.exec(line) ?? [];
+      expect(owner, line).toBe('0 0');
+      expect(['dir', 'file', 'slink'], line).toContain(kind);
+      expect(Number.parseInt(mode!, 8) & 0o7000, line).toBe(0);
+      expect(line).toMatch(/^\w+ "?\/?(usr|etc|\s)/);
+    }
+  });
+
+  it('has modes and bytes that do not depend on umask, time or the folder it was made in', async () => {
+    const first = await digest(await make(0o022));
+    await utimes(snpguest, 1, 1);
+    await utimes(privateFolder, 1, 1);
+    expect(await digest(await make(0o077))).toBe(first);
+    expect(await digest(await make(0))).toBe(first);
+  });
+
+  it('makes programs executable, the rest 0644, folders 0755', async () => {
+    const text = describeLayer(await make(0o077)).join('\n');
+    for (const program of ['lock', 'keep-address', 'workload-ended', 'dhcp.sh', 'host-bin/snpguest'])
+      expect(text).toMatch(new RegExp(`^file "?/?usr/lib/cvm/${program}"? 0?755 0 0`, 'm'));
+    for (const file of ['user_config.list', 'workload/config.json', 'units/cvm.target', 'modules'])
+      expect(text).toMatch(new RegExp(`^file "?/?usr/lib/cvm/${file}"? 0?644 0 0`, 'm'));
+    for (const path of ['usr/lib/cvm', 'usr/lib/cvm/empty', 'usr/lib/cvm/etc-systemd/system', 'etc'])
+      expect(text).toMatch(new RegExp(`^dir "?/?${path}"? 0?755 0 0`, 'm'));
+  });
+
+  it('keeps content and permissions of private keys, whatever their names', async () => {
+    const file = await make(0o022);
+    const text = describeLayer(file).join('\n');
+    expect(text).toMatch(/^file ".*nvflare\/start up\/client \\"1\\"\.key" 0?600 0 0/m);
+    expect(text).toMatch(/^dir ".*user_config\.private\/nvflare\/start up" 0?750 0 0/m);
+    expect(cat(file, 'usr/lib/cvm/user_config.private/nvflare/start up/client "1".key')).toBe(
+      'the private key',
+    );
+  });
+
+  it('holds the seal of user_config, the runtime configuration, and nothing for systemd to mount', async () => {
+    const file = await make(0o022);
+    expect(cat(file, 'usr/lib/cvm/user_config.list')).toBe(list);
+    expect(JSON.parse(cat(file, 'usr/lib/cvm/workload/config.json'))).toEqual({
+      ociVersion: '1.0.2',
+      process: { args: ['/x'] },
+    });
+    expect(cat(file, 'etc/fstab')).toBe('');
+    expect(cat(file, 'etc/crypttab')).toBe('');
+  });
+
+  it('has no units but ours, and leads the network files to what InitApp writes', async () => {
+    const text = describeLayer(await make(0o022)).join('\n');
+    const units = [...text.matchAll(/usr\/lib\/cvm\/units\/(\S+?)"? /g)].map((match) => match[1]);
+    expect(units.sort()).toEqual([
+      'cvm-dhcp.service',
+      'cvm-lock.service',
+      'cvm-workload.service',
+      'cvm.target',
+    ]);
+    for (const name of ['resolv.conf', 'hosts', 'hostname'])
+      expect(text).toMatch(new RegExp(`^slink "?/?etc/${name}"? \\S+ 0 0 "?/run/cvm/etc/${name}`, 'm'));
+  });
+
+  it('has neither snpguest nor private folder where there are none', async () => {
+    const file = await make(0o022, { privateFolder: undefined, snpguest: undefined });
+    const text = describeLayer(file).join('\n');
+    expect(text).toContain('usr/lib/cvm/host-bin');
+    expect(text).not.toContain('snpguest');
+    expect(text).not.toContain('user_config.private');
+  });
+
+  it('stops when it is told to', async () => {
+    const work = join(folder, 'stopped');
+    await mkdir(work);
+    const reason = new Error('stopped');
+    await expect(
+      makeSiteLayer(
+        { runtimeConfig: {}, userConfigList: '' },
+        { file: join(work, 'x'), workDirectory: work, signal: AbortSignal.abort(reason) },
+      ),
+    ).rejects.toBe(reason);
+  });
+});
