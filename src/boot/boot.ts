@@ -28,6 +28,7 @@ export interface BootOptions {
   /** Where the guest's requests to the key broker go. */
   kbs: { host: string; port: number };
   portForwards?: readonly { host: number; guest: number }[];
+  blockOptions?: Readonly<Record<string, string>>;
   extraArguments?: readonly string[];
   /** A private folder. */
   workDirectory: string;
@@ -132,6 +133,7 @@ async function prepare(options: BootOptions): Promise<Machine> {
     verdictFile: join(workDirectory, 'verdict'),
     kbsForward: [findTool('busybox'), 'nc', kbs.host, String(kbs.port)].map(shellQuote).join(' '),
     portForwards: options.portForwards ?? [],
+    blockOptions: options.blockOptions ?? {},
     extra: options.extraArguments ?? [],
   };
 }

@@ -36,6 +36,8 @@ export interface Hostile {
   cmdline?: string;
   /** Hash table of other blobs than those that are started. */
   blobs?: BlobHashes;
+  /** Further block options of QEMU by drive name, on top of a `file.image` of theirs: read errors. */
+  blockOptions?: Readonly<Record<string, string>>;
   /** Further arguments of QEMU. */
   extraArguments?: readonly string[];
   /** Digest that the development KBS is told, in place of that of what is started. */
@@ -109,6 +111,7 @@ export async function bootDevelopmentBundle(options: DevelopmentBootOptions): Pr
       userDataWritable: await isUserDataWritable(folder),
       kbs: kbsAddress(options.kbsUrl ?? own!.url),
       portForwards: options.portForwards ?? [],
+      blockOptions: hostile.blockOptions ?? {},
       extraArguments: hostile.extraArguments ?? [],
       workDirectory: options.workDirectory,
       timeout: options.timeout ?? 900,

@@ -22,7 +22,9 @@ export interface Machine {
   kbsForward: string;
   /** TCP ports of this host's loopback that lead to ports of the guest. */
   portForwards: readonly { host: number; guest: number }[];
-  /** Further arguments, for tests that play the hostile host. */
+  /** Further block options of QEMU by drive name, for tests that play the hostile host: fault injection. */
+  blockOptions: Readonly<Record<string, string>>;
+  /** Further arguments, for the same. */
   extra: readonly string[];
 }
 
@@ -56,10 +58,10 @@ export function machineArguments(machine: Machine): string[] {
     ...blob('kernel', join(folder, 'vmlinuz')),
     ...blob('initrd', join(folder, 'initrd.img')),
     ...blob('cmdline', machine.cmdlineFile),
-    ...drive(folder, 'crypt_root', 'rootfs', false),
-    ...drive(folder, 'applog', 'applog', false),
-    ...drive(folder, 'user_config', 'user_config', true),
-    ...drive(folder, 'user_data', 'user_data', !machine.userDataWritable),
+    ...drive(machine, 'crypt_root', 'rootfs', false),
+    ...drive(machine, 'applog', 'applog', false),
+    ...drive(machine, 'user_config', 'user_config', true),
+    ...drive(machine, 'user_data', 'user_data', !machine.userDataWritable),
     ...['-device', 'virtio-serial-pci', '-chardev', `file,id=verdict,path=${option(machine.verdictFile)}`],
     ...['-device', 'virtserialport,chardev=verdict,name=cvm.verdict'],
     // Nothing but the key broker can be reached from inside.
@@ -71,11 +73,13 @@ export function machineArguments(machine: Machine): string[] {
 }
 
 /** A drive of the bundle as the guest finds it: by its virtio serial. */
-function drive(folder: string, name: string, serial: string, readonly: boolean): string[] {
+function drive({ folder, blockOptions }: Machine, name: string, serial: string, readonly: boolean): string[] {
   const file = option(join(folder, `${name}.qcow2`));
+  const more = blockOptions[name];
+  const source = more === undefined ? `file=${file}` : `file.image.filename=${file},${more}`;
   return [
     '-drive',
-    `if=none,id=${serial},file=${file},format=qcow2,readonly=${readonly ? 'on' : 'off'}`,
+    `if=none,id=${serial},${source},format=qcow2,readonly=${readonly ? 'on' : 'off'}`,
     '-device',
     `virtio-blk-pci,drive=${serial},serial=${serial}`,
   ];

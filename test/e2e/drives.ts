@@ -68,3 +68,17 @@ export async function editDrive(
   await rm(drive);
   await run('qemu-img', ['convert', '-f', 'raw', '-O', 'qcow2', raw, drive]);
 }
+
+/** Where the first block of a folder lies in a drive's qcow2 file, bytes. */
+export async function offsetOfFolder(drive: string, path: string): Promise<number> {
+  await using work = await workDirectory();
+  const raw = join(work.path, 'raw');
+  await run('qemu-img', ['convert', '-f', 'qcow2', '-O', 'raw', drive, raw]);
+  const { stdout } = await execa('debugfs', ['-R', `blocks ${path}`, raw]);
+  const position = Number(stdout.trim().split(/\s+/)[0]) * 4096;
+  const extent = (await driveExtents(drive)).find(
+    ({ start, length }) => start <= position && position < start + length,
+  );
+  if (extent === undefined || !(position > 0)) throw new Error(`${path} has no block in ${drive}`);
+  return extent.offset + position - extent.start;
+}

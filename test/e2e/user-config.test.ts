@@ -4,8 +4,8 @@ import { expect, test } from 'vitest';
 import { bundleFiles } from '../../src/bundle/index.ts';
 import { openDrive } from '../../src/drives/index.ts';
 import { built } from './built.ts';
-import { editDrive } from './drives.ts';
-import { copyOfBundle, expectFailedClosed } from './harness.ts';
+import { editDrive, offsetOfFolder } from './drives.ts';
+import { copyOfBundle, expectFailedClosed, expectNoWorkload } from './harness.ts';
 import { findInFile, formsOfPem } from './search.ts';
 
 test('a changed file of the startup kit stops the boot and is named', async () => {
@@ -42,6 +42,25 @@ test('a symbolic link in the startup kit stops the boot and is named', async () 
   await editDrive(vm.file('user_config.qcow2'), ['symlink /nvflare/local/shadow /etc/shadow']);
   const end = await vm.boot({ hostile: {} });
   await expectFailedClosed(vm, end, 'E63', /neither file nor folder: \.\/nvflare\/local\/shadow$/);
+});
+
+test('read errors that hide a planted link for a moment do not lead the private key out', async () => {
+  await using vm = await copyOfBundle();
+  const drive = vm.file('user_config.qcow2');
+  await editDrive(drive, ['symlink /nvflare/startup/client.key /applog/leak']);
+  // The first reads of the folder's block fail, later ones succeed: what looks first sees another folder.
+  const sector = (await offsetOfFolder(drive, '/nvflare/startup')) / 512;
+  const once = [0, 1].flatMap((n) => {
+    const error = { event: 'none', iotype: 'read', errno: 5, sector, once: 'on' };
+    return Object.entries(error).map(([key, value]) => `file.inject-error.${n}.${key}=${value}`);
+  });
+  const blockOptions = { user_config: ['file.driver=blkdebug', 'file.image.driver=file', ...once].join(',') };
+  const end = await vm.boot({ hostile: { blockOptions } });
+  expect(end).toMatchObject({ end: 'powered-off', verdict: { result: 'failed' } });
+  expect(end.verdict?.code).toMatch(/^E6[234]$/);
+  expect(end.console.join('\n')).toMatch(/I\/O error/);
+  expect(await vm.log('leak')).toBeUndefined();
+  await expectNoWorkload(vm, end);
 });
 
 test("the kit's private key lies on no drive that the host can read, the rest of the kit does", async () => {

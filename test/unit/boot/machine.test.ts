@@ -12,6 +12,7 @@ const machine: Machine = {
   userDataWritable: false,
   verdictFile: '/work/verdict',
   kbsForward: "'/bin/busybox' 'nc' '127.0.0.1' '8999'",
+  blockOptions: {},
   portForwards: [],
   extra: [],
 };
