@@ -1,7 +1,5 @@
-import { randomBytes } from 'node:crypto';
-import { copyFile, mkdir, rename, rm, stat } from 'node:fs/promises';
+import { copyFile, rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import packageJson from '../package.json' with { type: 'json' };
 import {
   type BaseRecipe,
   buildBase,
@@ -11,29 +9,22 @@ import {
   localFirmware,
 } from './base/index.ts';
 import { acceptFirmware } from './build/accept-firmware.ts';
+import { completeBundle } from './build/complete-bundle.ts';
 import { handOver } from './build/hand-over.ts';
+import { newIdentity } from './build/identity.ts';
+import { initrdOfSite } from './build/initrd-of-site.ts';
 import { findKeyBroker, knownKeyBroker } from './build/key-broker.ts';
 import type { BuildSettings } from './build/settings.ts';
-import {
-  commandLine,
-  createdNow,
-  describeFiles,
-  measureLaunch,
-  packBundle,
-  writeLaunchScript,
-  writeManifest,
-  writeReadme,
-} from './bundle/index.ts';
+import { commandLine, measureLaunch, packBundle } from './bundle/index.ts';
 import { makeDrive, readStartupKit } from './drives/index.ts';
 import { type Cache, openCache } from './graph/cache.ts';
 import { graph } from './graph/graph.ts';
 import { messageOf, UserError } from './host/errors.ts';
-import { newDiskKey } from './host/secret.ts';
 import { workDirectory } from './host/temp.ts';
 import { templatePath } from './host/template.ts';
-import { cachedGenericParts, makeGenericParts, makeInitrd, moduleList, sitePart } from './initrd/index.ts';
-import { layoutFile, sealDrive } from './seal/index.ts';
-import { firewallRules, hostName, hostsFile, makeSiteLayer } from './site/index.ts';
+import { cachedGenericParts, makeGenericParts, makeInitrd, sitePart } from './initrd/index.ts';
+import { sealDrive } from './seal/index.ts';
+import { hostName, makeSiteLayer } from './site/index.ts';
 import { cachedArchive, importArchive, runtimeConfig } from './workload/index.ts';
 
 /** What a build works with: the checked settings and the cache. */
@@ -58,22 +49,7 @@ const cvm = graph<BuildOptions>();
 
 const identity = cvm.task('identity', {
   title: 'Identity and disk key',
-  run: async ({ options: { settings }, scope }) => {
-    const id = randomBytes(6).toString('hex');
-    const folder = join(settings.targetFolder, `cvm_${id}`);
-    const key = newDiskKey();
-    scope.defer(() => key.wipe());
-    await mkdir(folder, { recursive: true, mode: 0o755 });
-    // Whatever ends the build before its last step takes away what was made for this id.
-    const archive = join(settings.targetFolder, `.cvm_${id}.tgz`);
-    const handoff = join(settings.handoffFolder, `cvm_${id}`);
-    const unfinished = [folder, archive, handoff];
-    scope.defer(async () => {
-      for (const path of unfinished) await rm(path, { recursive: true, force: true });
-    });
-    const resource = `${settings.builder.kbs.resourcePrefix}/${id}`;
-    return { id, key, folder, archive, handoff, unfinished, resource };
-  },
+  run: ({ options: { settings }, scope }) => newIdentity(settings, scope),
 });
 
 const base = cvm.task('base', {
@@ -239,46 +215,9 @@ const initrd = cvm.task('initrd', {
   needs: { identity, genericInitrd, seal, site, broker },
   run: async ({ identity, genericInitrd, seal, site, broker }, { options: { settings }, scope, signal }) => {
     const work = scope.use(await workDirectory());
-    const name = hostName(settings.name);
     const part = join(work.path, 'site.cpio.zst');
-    await sitePart(
-      {
-        settings: {
-          kind: settings.kind,
-          builder_version: packageJson.version,
-          cvm_id: identity.id,
-          cvm_name: name,
-          cmdline: commandLine(identity.id),
-          build_time: Math.floor(Date.parse(createdNow()) / 1000),
-          kbs_url: broker.url,
-          kbs_path: identity.resource,
-          kbs_attempts: settings.kind === 'development' ? 3 : 30,
-          kbs_retry_seconds: settings.kind === 'development' ? 2 : 10,
-          verity_root_hash: seal.rootHash,
-          verity_salt: seal.salt,
-          verity_hash_offset: seal.hashOffset,
-          verity_data_blocks: seal.dataBlocks,
-          vault_first_sector: seal.vaultFirstSector,
-          vault_integrity: settings.site.vaultIntegrity ? 'yes' : 'no',
-          user_data_writable: settings.site.userDataWritable ? 'yes' : 'no',
-          workload_uid: site.user.uid,
-          workload_gid: site.user.gid,
-          system_ram: '25%',
-          workload_ram: '50%',
-        },
-        layout: layoutFile(seal.segments),
-        firewall: await firewallRules({
-          allowedPorts: settings.site.allowedPorts,
-          allowedOutPorts: settings.site.allowedOutPorts,
-          kbsUrl: broker.url,
-        }),
-        hosts: hostsFile(name, settings.site.hosts),
-        modules: await moduleList(),
-        kbsCa: broker.ca,
-        luksHeader: seal.headerFile,
-      },
-      { file: part, workDirectory: work.path, signal },
-    );
+    const content = await initrdOfSite(settings, { identity, seal, broker, user: site.user });
+    await sitePart(content, { file: part, workDirectory: work.path, signal });
     const file = join(identity.folder, 'initrd.img');
     await makeInitrd(genericInitrd, part, file, signal);
     return file;
@@ -308,30 +247,11 @@ const bundle = cvm.task('bundle', {
   title: 'Bundle',
   needs: { identity, firmware, drives, seal, measure, broker },
   run: async ({ identity, firmware, measure, broker }, { options: { settings }, signal, progress }) => {
-    const { folder, id, resource } = identity;
-    const { name, kind } = settings;
-    const { allowedPorts, userDataWritable } = settings.site;
-    const about = {
-      id,
-      name,
-      kind,
-      builder_version: packageJson.version,
-      created: createdNow(),
-      launch: measure,
-      firmware: { sha256: firmware.parsed.sha256, ...firmware.verdict },
-      kbs: { url: broker.url, resource },
-    };
-    await firmware.writeTo(join(folder, 'OVMF.amdsev.fd'));
-    await writeLaunchScript(folder, { id, kind, launch: measure, allowedPorts, userDataWritable });
-    await writeReadme(folder, { ...about, allowedPorts });
-    const files = await describeFiles(folder, { signal });
-    const manifest = { schema_version: 1 as const, ...about, files };
-    await writeManifest(folder, manifest);
-    const out = identity.archive;
+    const manifest = await completeBundle(settings, { identity, firmware, launch: measure, broker }, signal);
     await packBundle({
-      folder,
-      name,
-      out,
+      folder: identity.folder,
+      name: settings.name,
+      out: identity.archive,
       signal,
       progress: (done, total) => progress({ done, total, unit: 'bytes' }),
     });

