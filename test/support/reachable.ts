@@ -39,7 +39,12 @@ function copy(): string {
   for (const name of names) {
     const paths = [join(repository, name), join(target, name)];
     // Hard links where both lie on one file system.
-    execFileSync('sh', ['-c', 'cp -al "$1" "$2" 2>/dev/null || cp -a "$1" "$2"', 'sh', ...paths]);
+    execFileSync('sh', [
+      '-c',
+      'cp -al "$1" "$2" 2>/dev/null || { rm -rf "$2" && cp -a "$1" "$2"; }',
+      'sh',
+      ...paths,
+    ]);
   }
   return target;
 }

@@ -27,7 +27,7 @@ export async function seedCache(root: string, { initrd = false } = {}): Promise<
     // Hard links where both lie on one file system: entries never change.
     execFileSync('sh', [
       '-c',
-      'cp -al "$1" "$2" 2>/dev/null || cp -a "$1" "$2"',
+      'cp -al "$1" "$2" 2>/dev/null || { rm -rf "$2" && cp -a "$1" "$2"; }',
       'sh',
       join(source, name),
       join(root, name),
