@@ -28,7 +28,7 @@ async function otherHolder(options: { uid?: number } = {}) {
     console.log('held');
     setInterval(() => {}, 1000);
   `;
-  const child = spawn(node, ['--input-type=module', '-e', program, path], { ...options });
+  const child = spawn(node, ['--input-type=module', '-e', program, path], { cwd: folder, ...options });
   await Promise.race([
     once(child.stdout, 'data'),
     once(child, 'exit').then(() => Promise.reject(new Error('it ended'))),
