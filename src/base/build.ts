@@ -120,7 +120,7 @@ async function makeSquashfs(
   if (results[0].status === 'rejected') {
     throw toolError('mmdebstrap', debstrapArguments, results[0].reason, {
       signal,
-      hint: 'the host needs its apt sources, and root or user namespaces (package uidmap) for this step',
+      hint: 'this step needs the archives of /etc/apt/sources.list*, and root, or an account with user namespaces and a range in /etc/subuid',
     });
   }
   if (results[1].status === 'rejected') throw toolError('tar2sqfs', [target], results[1].reason, { signal });

@@ -26,6 +26,7 @@ export const tools = {
   debugfs: { package: 'e2fsprogs', purpose: 'read ext4 drives without mounting them' },
   fakeroot: { package: 'fakeroot', purpose: 'make drives that root owns' },
   mmdebstrap: { package: 'mmdebstrap', purpose: 'build the default base' },
+  newuidmap: { package: 'uidmap', purpose: 'build the default base as an ordinary account' },
   'apt-get': { package: 'apt', purpose: 'fetch the firmware' },
   'dpkg-deb': { package: 'dpkg', purpose: 'open the firmware package' },
   'dracut-install': {
