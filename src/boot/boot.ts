@@ -141,7 +141,7 @@ async function prepare(options: BootOptions): Promise<Machine> {
 function qemuError(args: string[], error: unknown): UserError {
   const cause = toolError('qemu-system-x86_64', args, error);
   const locked = /Failed to get "?(shared )?"?(write|consistent read)"? lock/.test(messageOf(cause));
-  return new UserError(`cannot boot the bundle: ${messageOf(cause)}`, {
+  return new UserError(messageOf(cause), {
     ...(locked ? { hint: 'the bundle is running already' } : {}),
     cause,
   });

@@ -1,7 +1,7 @@
 import type { constants } from 'node:os';
 import { execa, type Options, type ResultPromise } from 'execa';
 import { messageOf, UserError } from './errors.ts';
-import { findTool, searchPath, type ToolName } from './tools.ts';
+import { findTool, searchPath, type ToolName, tools } from './tools.ts';
 
 /** Options of {@link run}, a narrow view of execa's. */
 export interface RunOptions {
@@ -109,7 +109,7 @@ export function toolError(
     .map((text) => (typeof text === 'string' ? text.trim() : ''))
     .find((text) => text !== '');
   const lastWords = words === undefined ? '' : `: ${words.split('\n').slice(-3).join(' | ')}`;
-  return new UserError(`${name} ${how}${lastWords}`, {
+  return new UserError(`cannot ${tools[name].purpose}: ${name} ${how}${lastWords}`, {
     hint: options.hint ?? `the command was: ${shellLine(name, args)}`,
     cause: error,
   });

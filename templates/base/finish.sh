@@ -37,4 +37,5 @@ chroot "$root" dpkg-query -W -f '${Package}\t${Version}\n' | LC_ALL=C sort > "$r
 rm -f "$root/var/lib/dbus/machine-id" "$root/etc/ssh"/ssh_host_* "$root/var/lib/systemd/random-seed" \
   "$root/etc/hostname" "$root/etc/resolv.conf" "$root/var/cache/ldconfig/aux-cache"
 find "$root/var/log" "$root/var/cache" -type f -delete
-find "$root/tmp" "$root/run" -mindepth 1 -delete 2>/dev/null || true
+# /tmp is mmdebstrap's own until the end: it keeps its apt configuration there, and empties it itself.
+find "$root/run" -mindepth 1 -delete 2>/dev/null || true
