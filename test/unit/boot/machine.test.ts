@@ -3,14 +3,14 @@ import { type Machine, machineArguments } from '../../../src/boot/machine.ts';
 
 const machine: Machine = {
   folder: '/bundles/cvm_0123456789ab',
-  hashTable: '/work/hash-table.bin',
+  hashTable: '/private/hash-table.bin',
   hashTableAddress: '0x810c00',
-  cmdlineFile: '/work/cmdline.bin',
+  cmdlineFile: '/private/cmdline.bin',
   vcpus: 2,
   memoryGib: 3,
   accelerator: 'tcg',
   userDataWritable: false,
-  verdictFile: '/work/verdict',
+  verdictFile: '/private/verdict',
   kbsForward: "'/bin/busybox' 'nc' '127.0.0.1' '8999'",
   blockOptions: {},
   portForwards: [],
@@ -30,14 +30,14 @@ describe('machineArguments', () => {
     expect(valuesOf(args(), '-fw_cfg')).toEqual([
       'name=etc/boot/kernel,file=/bundles/cvm_0123456789ab/vmlinuz',
       'name=etc/boot/initrd,file=/bundles/cvm_0123456789ab/initrd.img',
-      'name=etc/boot/cmdline,file=/work/cmdline.bin',
+      'name=etc/boot/cmdline,file=/private/cmdline.bin',
     ]);
     for (const option of ['-kernel', '-initrd', '-append']) expect(args()).not.toContain(option);
   });
 
   it('puts the hash table where the firmware looks for it', () => {
     expect(valuesOf(args(), '-device')).toContain(
-      'loader,file=/work/hash-table.bin,addr=0x810c00,force-raw=on',
+      'loader,file=/private/hash-table.bin,addr=0x810c00,force-raw=on',
     );
   });
 
