@@ -52,3 +52,11 @@ export function templatePath(name: string): string {
 export async function readTemplate(name: string): Promise<string> {
   return await readFile(templatePath(name), 'utf8');
 }
+
+/** Entries of a list in `templates/`: a line each, comments and empty lines left out. */
+export async function readTemplateList(name: string): Promise<string[]> {
+  return (await readTemplate(name))
+    .split('\n')
+    .map((line) => line.replace(/#.*/, '').trim())
+    .filter((line) => line !== '');
+}

@@ -1,9 +1,9 @@
-import { cp, mkdir, readdir, readFile, rm, stat, symlink } from 'node:fs/promises';
+import { cp, mkdir, readdir, rm, stat, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { UserError } from '../host/errors.ts';
 import { run } from '../host/run.ts';
-import { templatePath } from '../host/template.ts';
+import { readTemplateList } from '../host/template.ts';
 
 /** Where programs and modules are collected from, and where to. */
 export interface Collection {
@@ -14,13 +14,9 @@ export interface Collection {
   signal?: AbortSignal | undefined;
 }
 
-/** Words of a list in templates/initrd: a line each, comments left out. */
-export async function readList(name: string): Promise<string[]> {
-  const text = await readFile(templatePath(`initrd/${name}`), 'utf8');
-  return text
-    .split('\n')
-    .map((line) => line.replace(/#.*/, '').trim())
-    .filter((line) => line !== '');
+/** Entries of a list in templates/initrd. */
+export function readList(name: string): Promise<string[]> {
+  return readTemplateList(`initrd/${name}`);
 }
 
 /**

@@ -17,20 +17,24 @@ open_sealed_system() {
     fail E41 "the root drive cannot be opened with this key: $(cat /run/cryptsetup.err)"
   # Checked once as a whole while a mismatch is still an error that can be reported; from then on the kernel
   # panics on the first altered block, so that no part of the system can fail open.
-  veritysetup open --no-superblock --data-block-size 4096 --hash-block-size 4096 --hash sha256 --salt "$verity_salt" \
-    --hash-offset "$verity_hash_offset" --data-blocks "$verity_data_blocks" \
-    /dev/mapper/crypt_root sealed_check /dev/mapper/crypt_root "$verity_root_hash" 2> /run/verity.err ||
-    fail E43 "the seal of the root drive is broken: $(tail -n 1 /run/verity.err)"
+  open_verity sealed_check
   dd if=/dev/mapper/sealed_check of=/dev/null bs=4M 2> /run/verity.err ||
     fail E43 'the seal of the root drive is broken: its data was altered'
   veritysetup close sealed_check || fail E43 'the check of the seal did not end'
-  veritysetup open --panic-on-corruption --no-superblock --data-block-size 4096 --hash-block-size 4096 --hash sha256 \
-    --salt "$verity_salt" --hash-offset "$verity_hash_offset" --data-blocks "$verity_data_blocks" \
-    /dev/mapper/crypt_root sealed /dev/mapper/crypt_root "$verity_root_hash" 2> /run/verity.err ||
-    fail E43 "the seal of the root drive is broken: $(tail -n 1 /run/verity.err)"
+  open_verity sealed --panic-on-corruption
   say 'the seal of the root drive is whole'
   mount_system
   mount_workload
+}
+
+# open_verity NAME [OPTION]: the same sealed parameters for the check and for use.
+open_verity() {
+  verity_name=$1
+  shift
+  veritysetup open "$@" --no-superblock --data-block-size 4096 --hash-block-size 4096 --hash sha256 \
+    --salt "$verity_salt" --hash-offset "$verity_hash_offset" --data-blocks "$verity_data_blocks" \
+    /dev/mapper/crypt_root "$verity_name" /dev/mapper/crypt_root "$verity_root_hash" 2> /run/verity.err ||
+    fail E43 "the seal of the root drive is broken: $(tail -n 1 /run/verity.err)"
 }
 
 mount_segment() {
