@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { writeFileAtomic } from '../host/files.ts';
 import type { Secret } from '../host/secret.ts';
 import { fillTemplate, plainText, readTemplate } from '../host/template.ts';
-import { digestEncodings, measurementsOf, policyEntry } from './policy-entry.ts';
-import type { ImageRecord } from './record.ts';
+import { digestEncodings, measurementsOf, policyEntry } from './policy/entry.ts';
+import type { ImageRecord } from './registry/record.ts';
 
 /** Names of the files in a hand-off directory. */
 export const handoffFiles = {
@@ -19,7 +19,7 @@ export const handoffFiles = {
  * Reference values of an image as the payload of an RVPS message of type `sample`, with a second name that tells
  * people what each digest was computed from; no policy reads that one.
  */
-export function referenceValues(record: ImageRecord) {
+export function referenceValues(record: Pick<ImageRecord, 'digests'>) {
   return {
     snp_launch_measurement: measurementsOf(record),
     launch_digests: record.digests.map(({ hex, ...from }) => ({ ...from, ...digestEncodings(hex) })),

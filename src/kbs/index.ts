@@ -1,7 +1,7 @@
 /** The key broker's side: registry, policy, hand-off. The development KBS has a face of its own, dev-kbs/. */
 export { handoffFiles, referenceValues, writeHandoff } from './handoff.ts';
-export { type MinimumTcb, policyPath, writePolicy } from './policy.ts';
-export type { ImageKind, ImageRecord, LaunchDigestRecord } from './record.ts';
+export { type MinimumTcb, policyPath, writePolicy } from './policy/policy.ts';
+export type { ImageKind, ImageRecord, LaunchDigestRecord } from './registry/record.ts';
 export {
   addImage,
   type Registry,
@@ -9,4 +9,5 @@ export {
   registryPath,
   retireImage,
   withdrawImage,
-} from './registry.ts';
+} from './registry/registry.ts';
+export { type RvpsMessage, rvpsMessage } from './rvps.ts';

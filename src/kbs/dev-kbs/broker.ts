@@ -1,8 +1,8 @@
 import type { KeyObject } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { messageOf } from '../../host/errors.ts';
-import { policyPath } from '../policy.ts';
-import { resourcePathPattern } from '../record.ts';
+import { policyPath } from '../policy/policy.ts';
+import { resourcePathPattern } from '../registry/record.ts';
 import { bearerToken, checkAdmin } from './admin.ts';
 import { keyOf, type TokenClaims, TokenIssuer } from './attestation-token.ts';
 import { developmentImages } from './development-registry.ts';

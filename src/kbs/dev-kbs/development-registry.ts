@@ -1,6 +1,6 @@
 import { UserError } from '../../host/errors.ts';
-import type { ImageRecord } from '../record.ts';
-import { readRegistry, registryPath } from '../registry.ts';
+import type { ImageRecord } from '../registry/record.ts';
+import { readRegistry, registryPath } from '../registry/registry.ts';
 
 /**
  * The active images of a development registry, by resource path; empty where there is none yet.

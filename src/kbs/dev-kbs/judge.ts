@@ -4,8 +4,8 @@ import { execa } from 'execa';
 import { messageOf } from '../../host/errors.ts';
 import { spawnOptions } from '../../host/run.ts';
 import { workDirectory } from '../../host/temp.ts';
-import { digestEncodings } from '../policy-entry.ts';
-import type { ImageRecord } from '../record.ts';
+import { digestEncodings } from '../policy/entry.ts';
+import type { ImageRecord } from '../registry/record.ts';
 import { evidenceOf, type TokenClaims } from './attestation-token.ts';
 import { Refusal } from './refusal.ts';
 

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { messageOf, UserError } from '../../host/errors.ts';
-import { launchDigestPattern } from '../record.ts';
+import { launchDigestPattern } from '../registry/record.ts';
 import { developmentAdminKey } from './admin.ts';
 import { developmentCa, serverIdentity } from './authority.ts';
 import { type Answer, Broker } from './broker.ts';

@@ -3,7 +3,7 @@ import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { projectRoot } from '../../../src/build/settings.ts';
-import { registryPath } from '../../../src/kbs/registry.ts';
+import { registryPath } from '../../../src/kbs/registry/registry.ts';
 import { reachableCheckout } from '../../support/reachable.ts';
 import { seedCache } from './real-base.ts';
 

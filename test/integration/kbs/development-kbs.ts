@@ -11,9 +11,9 @@ import {
   startDevelopmentKbs,
 } from '../../../src/kbs/dev-kbs/index.ts';
 import { writeHandoff } from '../../../src/kbs/handoff.ts';
-import { writePolicy } from '../../../src/kbs/policy.ts';
-import type { ImageRecord } from '../../../src/kbs/record.ts';
-import { addImage } from '../../../src/kbs/registry.ts';
+import { writePolicy } from '../../../src/kbs/policy/policy.ts';
+import type { ImageRecord } from '../../../src/kbs/registry/record.ts';
+import { addImage } from '../../../src/kbs/registry/registry.ts';
 import { imageOf } from '../../unit/kbs/records.ts';
 
 /** A development KBS with one registered image, its key, and a clock that the test may turn. */

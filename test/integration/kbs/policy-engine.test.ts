@@ -3,8 +3,8 @@ import { describe, expect, test } from 'vitest';
 import { readTemplate } from '../../../src/host/template.ts';
 import { which } from '../../../src/host/tools.ts';
 import { allowedByPolicy } from '../../../src/kbs/dev-kbs/judge.ts';
-import { policyPath, writePolicy } from '../../../src/kbs/policy.ts';
-import { fillPolicy } from '../../../src/kbs/policy-text.ts';
+import { policyPath, writePolicy } from '../../../src/kbs/policy/policy.ts';
+import { fillPolicy } from '../../../src/kbs/policy/text.ts';
 import { digestOf, imageOf } from '../../unit/kbs/records.ts';
 import { ask, fixture, handshake, refusalOf } from './development-kbs.ts';
 

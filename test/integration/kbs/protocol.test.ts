@@ -3,10 +3,10 @@ import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { adminToken } from '../../../src/kbs/admin-token.ts';
+import { adminToken } from '../../../src/kbs/client/admin-token.ts';
 import { developmentCa, startDevelopmentKbs } from '../../../src/kbs/dev-kbs/index.ts';
 import { signJwt } from '../../../src/kbs/jwt.ts';
-import { addImage, retireImage } from '../../../src/kbs/registry.ts';
+import { addImage, retireImage } from '../../../src/kbs/registry/registry.ts';
 import { digestOf, imageOf } from '../../unit/kbs/records.ts';
 import {
   ask,

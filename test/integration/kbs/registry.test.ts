@@ -4,8 +4,8 @@ import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promise
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { policyPath, writePolicy } from '../../../src/kbs/policy.ts';
-import { addImage, readRegistry, registryPath, retireImage } from '../../../src/kbs/registry.ts';
+import { policyPath, writePolicy } from '../../../src/kbs/policy/policy.ts';
+import { addImage, readRegistry, registryPath, retireImage } from '../../../src/kbs/registry/registry.ts';
 import { imageOf } from '../../unit/kbs/records.ts';
 
 let folder: string;
@@ -121,8 +121,8 @@ describe('registry', () => {
   test('ten processes that add images at once lose none', async () => {
     const source = (path: string) => JSON.stringify(new URL(`../../../${path}`, import.meta.url).href);
     const program = `
-      const { addImage } = await import(${source('src/kbs/registry.ts')});
-      const { writePolicy } = await import(${source('src/kbs/policy.ts')});
+      const { addImage } = await import(${source('src/kbs/registry/registry.ts')});
+      const { writePolicy } = await import(${source('src/kbs/policy/policy.ts')});
       const { imageOf } = await import(${source('test/unit/kbs/records.ts')});
       await addImage(process.argv[1], imageOf(Number(process.argv[2])));
       await writePolicy(process.argv[1]);

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { ImageRecord } from '../../../src/kbs/record.ts';
+import type { ImageRecord } from '../../../src/kbs/registry/record.ts';
 
 /** A launch digest made up from a word. */
 export function digestOf(word: string): string {

@@ -1,6 +1,6 @@
 import { createDecipheriv, createHash, diffieHellman, generateKeyPairSync } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
-import { adminToken } from '../../../../src/kbs/admin-token.ts';
+import { adminToken } from '../../../../src/kbs/client/admin-token.ts';
 import { encryptJwe, importP256, type P256PublicKey } from '../../../../src/kbs/dev-kbs/jwe.ts';
 import { signJwt, verifyJwt } from '../../../../src/kbs/jwt.ts';
 

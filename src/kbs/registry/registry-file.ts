@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
-import { hasCode, UserError } from '../host/errors.ts';
-import { writeFileAtomic } from '../host/files.ts';
+import { hasCode, UserError } from '../../host/errors.ts';
+import { writeFileAtomic } from '../../host/files.ts';
 import { firstJsonFault, type Position } from './json-position.ts';
 import { type ImageRecord, imageRecord } from './record.ts';
 

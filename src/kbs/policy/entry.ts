@@ -1,4 +1,4 @@
-import type { ImageRecord } from './record.ts';
+import type { ImageRecord } from '../registry/record.ts';
 
 /** Both texts by which key brokers of different releases name one launch digest. */
 export interface DigestEncodings {
@@ -14,7 +14,7 @@ export function digestEncodings(hex: string): DigestEncodings {
 }
 
 /** Every text a key broker may name one of the image's launch digests by, sorted, each once. */
-export function measurementsOf(record: ImageRecord): string[] {
+export function measurementsOf(record: Pick<ImageRecord, 'digests'>): string[] {
   const all = record.digests.flatMap(({ hex }) => Object.values(digestEncodings(hex)) as string[]);
   return [...new Set(all)].sort();
 }

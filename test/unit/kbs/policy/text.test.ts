@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
-import { readTemplate } from '../../../src/host/template.ts';
-import { policyEntry } from '../../../src/kbs/policy-entry.ts';
-import { lintPolicy } from '../../../src/kbs/policy-lint.ts';
-import { fillPolicy, splitPolicy } from '../../../src/kbs/policy-text.ts';
-import { digestOf, imageOf } from './records.ts';
+import { readTemplate } from '../../../../src/host/template.ts';
+import { policyEntry } from '../../../../src/kbs/policy/entry.ts';
+import { lintPolicy } from '../../../../src/kbs/policy/lint.ts';
+import { fillPolicy, splitPolicy } from '../../../../src/kbs/policy/text.ts';
+import { digestOf, imageOf } from '../records.ts';
 
 const template = await readTemplate('policy.rego');
 

@@ -1,5 +1,5 @@
 import type { KeyObject } from 'node:crypto';
-import { signJwt } from './jwt.ts';
+import { signJwt } from '../jwt.ts';
 
 export interface AdminTokenOptions {
   /** Ed25519 private key whose public half the key broker knows. */

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { imageRecord } from '../../../src/kbs/record.ts';
-import { imageOf } from './records.ts';
+import { imageRecord } from '../../../../src/kbs/registry/record.ts';
+import { imageOf } from '../records.ts';
 
 test('a complete record is accepted', () => {
   expect(imageRecord.safeParse(imageOf(1)).success).toBe(true);

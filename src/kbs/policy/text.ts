@@ -1,6 +1,6 @@
-import { fillTemplate } from '../host/template.ts';
-import { policyEntry } from './policy-entry.ts';
-import type { ImageRecord } from './record.ts';
+import { fillTemplate } from '../../host/template.ts';
+import type { ImageRecord } from '../registry/record.ts';
+import { policyEntry } from './entry.ts';
 
 /** Lowest reported TCB versions of the platform that may fetch a key; parts left out are not asked for. */
 export interface MinimumTcb {

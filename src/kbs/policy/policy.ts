@@ -1,13 +1,13 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { hasCode, messageOf, UserError } from '../host/errors.ts';
-import { writeFileAtomic } from '../host/files.ts';
-import { readTemplate } from '../host/template.ts';
-import { lintPolicy } from './policy-lint.ts';
-import { fillPolicy, type MinimumTcb, splitPolicy } from './policy-text.ts';
-import { lockPolicyDirectory, readRegistry } from './registry.ts';
+import { hasCode, messageOf, UserError } from '../../host/errors.ts';
+import { writeFileAtomic } from '../../host/files.ts';
+import { readTemplate } from '../../host/template.ts';
+import { lockPolicyDirectory, readRegistry } from '../registry/registry.ts';
+import { lintPolicy } from './lint.ts';
+import { fillPolicy, type MinimumTcb, splitPolicy } from './text.ts';
 
-export type { MinimumTcb } from './policy-text.ts';
+export type { MinimumTcb } from './text.ts';
 
 /** Absolute path of a policy directory's resource policy. */
 export function policyPath(directory: string): string {

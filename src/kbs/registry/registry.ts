@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { UserError } from '../host/errors.ts';
-import { type FileLock, lockFile } from '../host/lock.ts';
+import { UserError } from '../../host/errors.ts';
+import { type FileLock, lockFile } from '../../host/lock.ts';
 import { type ImageRecord, imageRecord } from './record.ts';
 import { type LoadedRegistry, loadRegistry, type Registry, storeRegistry } from './registry-file.ts';
 

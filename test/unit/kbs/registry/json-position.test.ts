@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { firstJsonFault } from '../../../src/kbs/json-position.ts';
+import { firstJsonFault } from '../../../../src/kbs/registry/json-position.ts';
 
 test.each([
   ['', 1, 1],
