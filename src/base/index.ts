@@ -2,4 +2,4 @@
 export type { Base } from './base.ts';
 export { type BaseRecipe, type BuildBaseOptions, buildBase, cachedBase, forgetBase } from './build.ts';
 export { type FindFirmwareOptions, type FoundFirmware, findFirmware, localFirmware } from './firmware.ts';
-export { unpackLzma } from './firmware-volume.ts';
+export { verdictOf } from './firmware-volume.ts';

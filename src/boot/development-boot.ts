@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { compareFiles, type Manifest, measureLaunch, readManifest } from '../bundle/index.ts';
+import { type Manifest, measureLaunch, readManifest, verifyBundle } from '../bundle/index.ts';
 import { exitStatus, UserError } from '../host/errors.ts';
 import { startDevelopmentKbs } from '../kbs/dev-kbs/index.ts';
 import { type BlobHashes, readFirmware } from '../measure/index.ts';
@@ -69,7 +69,7 @@ export async function bootDevelopmentBundle(options: DevelopmentBootOptions): Pr
       status: exitStatus.usage,
     });
   }
-  if (options.hostile === undefined) await refuseChanged(folder, manifest);
+  if (options.hostile === undefined) await refuseChanged(folder, signal);
   const vcpus = chooseVcpus(manifest, options.vcpus);
   const firmware = await readFirmware(join(folder, 'OVMF.amdsev.fd'));
   const cmdline = hostile.cmdline ?? manifest.launch.cmdline;
@@ -126,12 +126,15 @@ export async function bootDevelopmentBundle(options: DevelopmentBootOptions): Pr
   }
 }
 
-/** A drive that the site may have used is no fault; a changed kernel or script is. */
-async function refuseChanged(folder: string, manifest: Manifest): Promise<void> {
-  const changed = (await compareFiles(folder, manifest)).filter(({ expected }) => !expected);
+/** A drive that the site may have used is no fault; a changed kernel, initrd or script is. */
+async function refuseChanged(folder: string, signal: AbortSignal | undefined): Promise<void> {
+  const { checks } = await verifyBundle(folder, { signal });
+  const changed = checks.flatMap(({ findings }) => findings).filter(({ severity }) => severity === 'failure');
   if (changed.length === 0) return;
-  const list = changed.map(({ name, problem }) => `${name} ${problem}`).join('; ');
-  throw new UserError(`cannot boot ${folder}: it is not what was built: ${list}`);
+  throw new UserError(`cannot boot ${folder}: it is not what was built`, {
+    details: changed.map(({ subject, text }) => `${subject} ${text}`),
+    hint: `cvm verify ${folder} tells more`,
+  });
 }
 
 function chooseVcpus(manifest: Manifest, wanted: number | undefined): number {

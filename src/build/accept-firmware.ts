@@ -1,13 +1,7 @@
 import { writeFile } from 'node:fs/promises';
-import { type FoundFirmware, unpackLzma } from '../base/index.ts';
+import { type FoundFirmware, verdictOf } from '../base/index.ts';
 import { exitStatus, messageOf, UserError } from '../host/errors.ts';
-import {
-  type Firmware,
-  type FirmwareVerdict,
-  judgeFirmware,
-  lzmaStreams,
-  readFirmware,
-} from '../measure/index.ts';
+import { type Firmware, type FirmwareVerdict, readFirmware } from '../measure/index.ts';
 import type { BuildSettings } from './settings.ts';
 
 /** Firmware that this build may ship. */
@@ -35,8 +29,7 @@ export async function acceptFirmware(
       cause: error,
     });
   });
-  const volume = await unpackLzma(lzmaStreams(parsed.bytes), { signal: report.signal });
-  const verdict = judgeFirmware(parsed.sha256, volume);
+  const verdict = await verdictOf(parsed, { signal: report.signal });
   const accepted = settings.acceptFirmware.includes(parsed.sha256);
   report.note(`OVMF.amdsev.fd from ${found.origin}: verdict ${verdict.verdict} (${verdict.reason})`);
   if (verdict.verdict !== 'sound') {

@@ -1,10 +1,14 @@
 /** The bundle that goes to a site: its manifest, launch script and README, packing and opening it. */
 
 export { commandLine, kernelParameters, type LaunchInput, measureLaunch } from './launch.ts';
-export { type LaunchScriptInput, launchScript, writeLaunchScript } from './launch-script.ts';
 export {
-  type ChangedFile,
-  compareFiles,
+  type LaunchScriptReading,
+  type LaunchScriptValues,
+  readLaunchScript,
+} from './launch-script/read.ts';
+export type { Reading } from './launch-script/variables.ts';
+export { type LaunchScriptInput, launchScript, writeLaunchScript } from './launch-script/write.ts';
+export {
   createdNow,
   describeFiles,
   type LaunchDigest,
@@ -18,3 +22,12 @@ export { bundleFiles, bundleFolderPattern, hashedFiles, manifestName } from './n
 export { type OpenBundle, type OpenBundleOptions, openBundle } from './open.ts';
 export { type PackOptions, packBundle } from './pack.ts';
 export { type ReadmeInput, readme, writeReadme } from './readme.ts';
+export {
+  type AdminRecord,
+  type Check,
+  type CheckedBundle,
+  type ExaminedBundle,
+  type Finding,
+  type VerifyOptions,
+  verifyBundle,
+} from './verify/index.ts';

@@ -1,4 +1,4 @@
-import { type BlobHashes, type Firmware, hashBlobs, launchDigests, parseCpu } from '../measure/index.ts';
+import { type BlobHashes, digestTable, type Firmware, hashBlobs } from '../measure/index.ts';
 import type { Manifest } from './manifest.ts';
 
 /**
@@ -46,14 +46,11 @@ export async function measureLaunch(
 ): Promise<{ launch: Manifest['launch']; blobs: BlobHashes }> {
   const { firmware, kernel, initrd, cmdline, cpu } = input;
   const blobs = await hashBlobs({ kernel, initrd, commandLine: cmdline });
-  const variants = input.vcpus.map((vcpus) => ({
-    vcpus,
-    signature: parseCpu(cpu),
-    features: BigInt(input.guestFeatures),
-  }));
+  const features = [BigInt(input.guestFeatures)];
+  const rows = digestTable({ mode: 'snp', firmware, blobs, vcpus: input.vcpus, cpus: [cpu], features });
   const guest_features = `0x${input.guestFeatures.toString(16)}`;
-  const digests = launchDigests({ firmware, blobs }, variants).map((digest, index) => ({
-    vcpus: variants[index]!.vcpus,
+  const digests = rows.map(({ digest }, index) => ({
+    vcpus: input.vcpus[index]!,
     cpu,
     guest_features,
     hex: digest.toString('hex'),

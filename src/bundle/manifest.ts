@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { exitStatus, hasCode, messageOf, UserError } from '../host/errors.ts';
 import { type HashOptions, sha256File, writeFileAtomic } from '../host/files.ts';
-import { changingFiles, hashedFiles, manifestName } from './names.ts';
+import { hashedFiles, manifestName } from './names.ts';
 
 /** Version of manifest.json's form; raised when a reader of the old form would misread the new one. */
 export const manifestVersion = 1;
@@ -164,38 +164,4 @@ export async function readManifest(folder: string): Promise<Manifest> {
     ({ path, message }) => `${path.join('.') || 'the whole'}: ${message}`,
   );
   throw cannot(problems.join('; '));
-}
-
-/** A file that is not what the manifest says. */
-export interface ChangedFile {
-  name: string;
-  /** Completes the sentence that begins with the name. */
-  problem: string;
-  /** True for drives that change in normal use: applog and the vault in crypt_root by every run, user_data by the site. */
-  expected: boolean;
-}
-
-/** Compares every file of a bundle folder with its manifest; empty where all is as it was built. */
-export async function compareFiles(
-  folder: string,
-  manifest: Manifest,
-  options: HashOptions = {},
-): Promise<ChangedFile[]> {
-  const changed: ChangedFile[] = [];
-  for (const name of hashedFiles) {
-    const listed = manifest.files[name];
-    const found = await lstat(join(folder, name)).catch(() => undefined);
-    let problem: string | undefined;
-    if (!found?.isFile()) {
-      problem = found === undefined ? 'is missing' : 'is not a regular file';
-    } else {
-      const { hex, size } = await sha256File(join(folder, name), options);
-      if (hex !== listed.sha256) {
-        problem = `has SHA-256 ${hex} and ${size} bytes, not ${listed.sha256} and ${listed.bytes}`;
-      }
-    }
-    if (problem !== undefined)
-      changed.push({ name, problem, expected: found !== undefined && changingFiles.has(name) });
-  }
-  return changed;
 }

@@ -17,6 +17,8 @@ export interface OpenBundle {
 export interface OpenBundleOptions {
   /** Private folder to unpack an archive in. */
   workDirectory: string;
+  /** The files that the caller reads; the others are checked to be there, and not unpacked. All unless told otherwise. */
+  only?: readonly string[] | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -30,8 +32,13 @@ export async function openBundle(path: string, options: OpenBundleOptions): Prom
     const cause = hasCode(error, 'ENOENT') ? 'there is no such file or folder' : messageOf(error);
     throw new UserError(`cannot open bundle ${path}: ${cause}`);
   });
-  const folder = found.isDirectory() ? await folderIn(path) : await unpack(path, options);
+  if (!found.isDirectory()) return opened(await unpack(path, options));
+  const folder = await folderIn(path);
   await checkFiles(path, folder);
+  return opened(folder);
+}
+
+function opened(folder: string): OpenBundle {
   return { folder, id: bundleFolderPattern.exec(basename(folder))![1]! };
 }
 
@@ -57,7 +64,8 @@ async function checkFiles(path: string, folder: string): Promise<void> {
 
 const entryPattern = /^([A-Za-z0-9][A-Za-z0-9._@+-]*)\/(?:(cvm_[0-9a-f]{12})\/([A-Za-z0-9._-]*))?$/;
 
-async function unpack(archive: string, { workDirectory, signal }: OpenBundleOptions): Promise<string> {
+async function unpack(archive: string, options: OpenBundleOptions): Promise<string> {
+  const { workDirectory, only = bundleFiles, signal } = options;
   const cannot = (cause: string) => new UserError(`cannot open bundle ${archive}: ${cause}`);
   const seen = new Set<string>();
   let prefix: string | undefined;
@@ -86,7 +94,7 @@ async function unpack(archive: string, { workDirectory, signal }: OpenBundleOpti
 
   async function take(entry: ReadEntry, stop: AbortSignal): Promise<void> {
     const file = accept(entry);
-    if (file === undefined) {
+    if (file === undefined || !only.includes(file)) {
       entry.resume();
       return;
     }
@@ -104,6 +112,8 @@ async function unpack(archive: string, { workDirectory, signal }: OpenBundleOpti
     throw error instanceof UserError ? error : cannot(messageOf(error));
   });
   if (folder === undefined || seen.size === 0) throw cannot('it holds no bundle');
+  const missing = bundleFiles.find((name) => !seen.has(name));
+  if (missing !== undefined) throw cannot(`${missing} is missing`);
   return folder;
 }
 

@@ -43,6 +43,42 @@ function program(): Command {
     .option('--timeout <seconds>', 'stop a VM that does not end by itself', '900')
     .action(async (bundle, options) => (await import('./boot.ts')).bootCommand(bundle, options));
 
+  const collect = (value: string, previous: string[] = []) => [...previous, value];
+  cvm
+    .command('measure')
+    .description('compute launch digests: of a bundle, or of firmware, kernel, initrd and command line')
+    .argument('[bundle]', 'folder cvm_<id>, or .tgz; the options below take the place of what it says')
+    .option('--ovmf <file>', 'firmware: a whole OVMF image')
+    .option('--ovmf-hash <hex>', "digest of the firmware's own pages (--mode snp:ovmf-hash), to go on from")
+    .option('--kernel <file>', 'kernel, a bzImage; without it kernel-hashes=off is measured')
+    .option('--initrd <file>', 'initrd')
+    .option('--append <text>', 'kernel command line, exactly')
+    .option('--vcpus <list>', 'counts of vCPUs, such as 1,2,4-8')
+    .option('--cpu <model>', "QEMU's -cpu, 0x<signature> or family/model/stepping; may be repeated", collect)
+    .option('--guest-features <number>', 'SEV_FEATURES, such as 0x1; may be repeated', collect)
+    .option('--mode <snp|snp:ovmf-hash|seves|sev>', 'which digest', 'snp')
+    .option('--vmm <qemu|ec2|gce>', 'who starts the VM', 'qemu')
+    .option('--explain', 'show every stage with address, size, type and running digest')
+    .option('--json', 'print JSON')
+    .option('--rvps', 'print the message that gives a KBS the reference values')
+    .option('--id-key <pem>', 'sign an ID block for each digest with this P-384 key')
+    .option('--author-key <pem>', 'P-384 key that vouches for the ID key')
+    .option('--family-id <hex>', '16 bytes of the ID block')
+    .option('--image-id <hex>', '16 bytes of the ID block')
+    .option('--guest-svn <number>', 'security version of the ID block')
+    .option('--policy <number>', 'guest policy of the ID block (0x30000 unless given)')
+    .action(async (bundle, options) =>
+      (await import('./measure/command.ts')).measureCommand(bundle, options),
+    );
+
+  cvm
+    .command('verify')
+    .description('check that a bundle is what was built and measured, and name what is not')
+    .argument('<bundle>', 'folder cvm_<id>, or .tgz')
+    .option('--handoff <folder>', "the administrator's handoff/cvm_<id>, to compare the manifest with")
+    .option('--json', 'print JSON')
+    .action(async (bundle, options) => (await import('./verify.ts')).verifyCommand(bundle, options));
+
   const kbs = cvm.command('kbs').description('the development key broker');
   kbs
     .command('serve')
@@ -74,13 +110,20 @@ function program(): Command {
   return cvm;
 }
 
+// A reader that has gone (`cvm logs … | head`) is nobody to tell.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
+
 try {
   await program().parseAsync();
 } catch (error) {
   if (error instanceof CommanderError) {
     process.exitCode = error.exitCode === 0 ? exitStatus.ok : exitStatus.usage;
   } else {
-    const { openReport } = await import('../report/report.ts');
-    process.exitCode = await (await openReport()).fail(error);
+    // Commands that show progress report their own failures. The others print what they found, or an error, never both.
+    const { renderError } = await import('../report/error.ts');
+    const { mayColour } = await import('../report/select.ts');
+    const { text, status } = renderError(error, { colour: mayColour(process.stderr, process.env) });
+    process.stderr.write(`${text}\n`);
+    process.exitCode = status;
   }
 }

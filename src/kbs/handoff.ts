@@ -1,10 +1,11 @@
-import { chmod, mkdir } from 'node:fs/promises';
+import { chmod, mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { exitStatus, hasCode, messageOf, UserError } from '../host/errors.ts';
 import { writeFileAtomic } from '../host/files.ts';
 import type { Secret } from '../host/secret.ts';
 import { fillTemplate, plainText, readTemplate } from '../host/template.ts';
 import { digestEncodings, measurementsOf, policyEntry } from './policy/entry.ts';
-import type { ImageRecord } from './registry/record.ts';
+import { type ImageRecord, imageRecord } from './registry/record.ts';
 
 /** Names of the files in a hand-off directory. */
 export const handoffFiles = {
@@ -56,4 +57,25 @@ export async function writeHandoff(
   await write(handoffFiles.policyEntry, `${policyEntry(record)}\n`);
   await write(handoffFiles.key, key.reveal());
   return { keyFile: join(directory, handoffFiles.key) };
+}
+
+/**
+ * The administrator's record of an image, from its hand-off directory.
+ * @throws UserError where there is none, or it is damaged.
+ */
+export async function readHandoffRecord(directory: string): Promise<ImageRecord> {
+  const file = join(directory, handoffFiles.record);
+  const hint = 'name the folder handoff/cvm_<id> that the build wrote';
+  const cannot = (cause: string) =>
+    new UserError(`cannot read ${file}: ${cause}`, { hint, status: exitStatus.usage });
+  let value: unknown;
+  try {
+    value = JSON.parse(await readFile(file, 'utf8'));
+  } catch (error) {
+    throw cannot(hasCode(error, 'ENOENT') ? 'there is no such file' : messageOf(error));
+  }
+  const parsed = imageRecord.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw cannot(`it is no record of an image: ${issue?.path.join('.')}: ${issue?.message}`);
 }

@@ -62,11 +62,17 @@ export function cpuSignature({ family, model, stepping }: CpuIdentity): number {
 /**
  * The signature that a virtual CPU reports.
  * @param cpu a `-cpu` argument (`EPYC-v4`, `EPYC-Milan,model=2`; options other than family, model and
- *   stepping do not enter the digest) or the raw signature as `0x` and up to 8 hex digits
+ *   stepping do not enter the digest), `family/model/stepping` in decimal (`25/1/1`), or the raw signature as `0x`
+ *   and up to 8 hex digits
  * @throws MeasurementError for `host`, unknown names and values out of range.
  */
 export function parseCpu(cpu: string): number {
   if (/^0x[0-9a-f]{1,8}$/i.test(cpu)) return Number.parseInt(cpu, 16);
+  const triple = /^(\d{1,3})\/(\d{1,3})\/(\d{1,3})$/.exec(cpu);
+  if (triple !== null) {
+    const [family, model, stepping] = triple.slice(1).map(Number) as [number, number, number];
+    return cpuSignature({ family, model, stepping });
+  }
   const [name = '', ...options] = cpu.split(',');
   if (unpredictable.has(name)) {
     throw new MeasurementError(
@@ -76,7 +82,7 @@ export function parseCpu(cpu: string): number {
   const known = cpuModels.get(name);
   if (known === undefined) {
     throw new MeasurementError(
-      `cannot find CPU model ${JSON.stringify(name)}: expected one of ${[...cpuModels.keys()].join(', ')}, or a signature such as ${hex(cpuSignature(epyc))}`,
+      `cannot find CPU model ${JSON.stringify(name)}: expected one of ${[...cpuModels.keys()].join(', ')}, family/model/stepping such as 23/1/2, or a signature such as ${hex(cpuSignature(epyc))}`,
     );
   }
   return cpuSignature({ ...known, ...identityOptions(options) });

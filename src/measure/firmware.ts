@@ -94,7 +94,7 @@ function refuseUnfitForQemu({ size, entries, sections, hashTableArea, resetAddre
 
 /**
  * {@link parseFirmware} on a file. The size is checked before anything is read.
- * @throws MeasurementError also where the file cannot be read.
+ * @throws MeasurementError naming the file, also where it cannot be read.
  */
 export async function readFirmware(path: string, options: FirmwareOptions = {}): Promise<Firmware> {
   let bytes: Buffer;
@@ -106,5 +106,11 @@ export async function readFirmware(path: string, options: FirmwareOptions = {}):
   } catch (cause) {
     throw new MeasurementError(`cannot read firmware ${path}: ${(cause as Error).message}`, { cause });
   }
-  return parseFirmware(bytes, options);
+  try {
+    return parseFirmware(bytes, options);
+  } catch (error) {
+    if (!(error instanceof MeasurementError) || error.offset === undefined) throw error;
+    const message = error.message.replace(/^cannot (\w+) firmware/, `$& ${path.replaceAll('$', '$$$$')}`);
+    throw new MeasurementError(message, { offset: error.offset });
+  }
 }

@@ -3,13 +3,15 @@ import type { Firmware } from './firmware.ts';
 import { type BlobHashes, kernelHashPage } from './kernel-hashes.ts';
 import { digestSize, hashPage, PageChain, type PageType, pageSize } from './page.ts';
 import type { MetadataSection, SectionType } from './sev-metadata.ts';
-import { apVmsa, bspVmsa, type Vmm, type VmsaInput, vmsaGpa } from './vmsa.ts';
+import { apVmsa, bspVmsa, type FpuState, type Vmm, type VmsaInput, vmsaGpa } from './vmsa.ts';
 
 /** What all variants of a launch share. */
 export interface Launch {
   firmware: Firmware;
   /** QEMU unless told otherwise. */
   vmm?: Vmm;
+  /** QEMU only: what the host leaves of the FPU state in the save areas; `synced` unless told otherwise. */
+  fpuState?: FpuState | undefined;
   /** Hashes of kernel, initrd and command line; undefined is kernel-hashes=off. */
   blobs?: BlobHashes | undefined;
   /**
@@ -86,31 +88,63 @@ export function firmwareDigest(firmware: Firmware, trace?: Trace): Buffer {
  * @throws MeasurementError where the firmware lacks what the launch needs, or a variant is out of range.
  */
 export function launchDigests(launch: Launch, variants: readonly LaunchVariant[], trace?: Trace): Buffer[] {
-  const { firmware, vmm = 'qemu', firmwareDigest: seed } = launch;
+  const { firmware, vmm = 'qemu' } = launch;
   for (const variant of variants) checkVariant(variant, vmm, firmware);
+  const shared = sharedDigest(launch, trace);
+  const digests = new Array<Buffer>(variants.length);
+  for (const { input, shape, members } of groupVariants(variants, launch)) {
+    let vcpus = 0;
+    for (const digest of saveAreaDigests(shared, firmware, input, Math.max(...members.keys()))) {
+      trace?.({
+        stage: 'vmsa',
+        name: `vCPU ${vcpus}`,
+        gpa: vmsaGpa,
+        size: pageSize,
+        type: 'vmsa',
+        digest: Buffer.from(digest),
+        variant: shape,
+      });
+      vcpus++;
+      for (const position of members.get(vcpus) ?? []) digests[position] = Buffer.from(digest);
+    }
+  }
+  return digests;
+}
+
+/**
+ * The digest before the first save area, 48 bytes: all that the variants of a launch share.
+ * @throws MeasurementError where the firmware lacks what the launch needs.
+ */
+export function sharedDigest(launch: Launch, trace?: Trace): Buffer {
+  const { firmware, vmm = 'qemu', firmwareDigest: seed } = launch;
   const hashPageDigest = hashPageContents(launch);
   if (seed !== undefined && seed.length !== digestSize) {
     throw new MeasurementError(
       `cannot use firmware digest: it has ${seed.length} bytes, expected ${digestSize}`,
     );
   }
-
   const chain = new PageChain(seed ?? firmwareDigest(firmware, trace));
   for (const section of measurementOrder(firmware.sections, vmm)) {
     const type = addSection(chain, section, vmm, hashPageDigest);
     const { gpa, size } = section;
     trace?.({ stage: 'section', name: section.type, gpa, size, type, digest: chain.digest() });
   }
+  return chain.digest();
+}
 
-  const digests = new Array<Buffer>(variants.length);
-  for (const { input, shape, members } of groupVariants(variants, vmm)) {
-    const most = Math.max(...members.keys());
-    const vcpuDigests = vmsaDigests(chain.digest(), firmware, input, most, shape, trace);
-    for (const [vcpus, positions] of members) {
-      for (const position of positions) digests[position] = Buffer.from(vcpuDigests[vcpus - 1]!);
-    }
-  }
-  return digests;
+/**
+ * The launch digests of one shape of virtual machine with 1, 2, … vCPUs up to `most`, one after another from a
+ * {@link sharedDigest}, for a search that stops where it likes.
+ * @throws MeasurementError where the firmware cannot start `most` vCPUs.
+ */
+export function* vcpuDigests(
+  shared: Buffer,
+  launch: Pick<Launch, 'firmware' | 'vmm' | 'fpuState'>,
+  shape: Omit<LaunchVariant, 'vcpus'>,
+  most: number,
+): Generator<Buffer> {
+  checkVariant({ ...shape, vcpus: most }, launch.vmm ?? 'qemu', launch.firmware);
+  yield* saveAreaDigests(shared, launch.firmware, vmsaInput(launch, shape), most);
 }
 
 /** {@link launchDigests} for one variant. */
@@ -186,6 +220,13 @@ function addSection(
   return pageType;
 }
 
+function vmsaInput(
+  { vmm = 'qemu', fpuState }: Pick<Launch, 'vmm' | 'fpuState'>,
+  { signature, features = defaultSevFeatures }: Omit<LaunchVariant, 'vcpus'>,
+): VmsaInput {
+  return { vmm, signature: signature ?? 0, features, fpuState };
+}
+
 interface VariantGroup {
   input: VmsaInput;
   shape: { signature: number | undefined; features: bigint };
@@ -194,13 +235,13 @@ interface VariantGroup {
 }
 
 /** Variants that differ in their number of vCPUs alone share one chain of save areas. */
-function groupVariants(variants: readonly LaunchVariant[], vmm: Vmm): VariantGroup[] {
+function groupVariants(variants: readonly LaunchVariant[], launch: Launch): VariantGroup[] {
   const groups = new Map<string, VariantGroup>();
   for (const [position, { vcpus, signature, features = defaultSevFeatures }] of variants.entries()) {
-    const measured = vmm === 'qemu' ? signature : undefined;
+    const measured = (launch.vmm ?? 'qemu') === 'qemu' ? signature : undefined;
     const key = `${measured} ${features}`;
     const group = groups.get(key) ?? {
-      input: { vmm, signature: measured ?? 0, features },
+      input: vmsaInput(launch, { signature: measured, features }),
       shape: { signature: measured, features },
       members: new Map<number, number[]>(),
     };
@@ -210,31 +251,18 @@ function groupVariants(variants: readonly LaunchVariant[], vmm: Vmm): VariantGro
   return [...groups.values()];
 }
 
-/** The digests for 1 to `vcpus` save areas after `seed`. */
-function vmsaDigests(
+function* saveAreaDigests(
   seed: Buffer,
   firmware: Firmware,
   input: VmsaInput,
-  vcpus: number,
-  variant: VariantGroup['shape'],
-  trace: Trace | undefined,
-): Buffer[] {
+  most: number,
+): Generator<Buffer> {
   const chain = new PageChain(seed);
   const bsp = hashPage(bspVmsa(input));
   // checkVcpus has seen to the reset address; a lone vCPU never gets here with it.
-  const ap = vcpus > 1 ? hashPage(apVmsa(input, firmware.resetAddress!)) : bsp;
-  return Array.from({ length: vcpus }, (_, index) => {
+  const ap = most > 1 ? hashPage(apVmsa(input, firmware.resetAddress!)) : bsp;
+  for (let index = 0; index < most; index++) {
     chain.add('vmsa', vmsaGpa, index === 0 ? bsp : ap);
-    const digest = chain.digest();
-    trace?.({
-      stage: 'vmsa',
-      name: `vCPU ${index}`,
-      gpa: vmsaGpa,
-      size: pageSize,
-      type: 'vmsa',
-      digest: chain.digest(),
-      variant,
-    });
-    return digest;
-  });
+    yield chain.digest();
+  }
 }

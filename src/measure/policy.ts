@@ -20,3 +20,8 @@ export const defaultPolicy = 0x30000n;
 export function hasPolicyBit(policy: bigint, bit: keyof typeof policyBits): boolean {
   return ((policy >> BigInt(policyBits[bit])) & 1n) === 1n;
 }
+
+/** The lowest version of the firmware's ABI that a guest with this policy starts under. */
+export function policyAbi(policy: bigint): { major: number; minor: number } {
+  return { major: Number((policy >> 8n) & 0xffn), minor: Number(policy & 0xffn) };
+}

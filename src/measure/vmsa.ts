@@ -3,6 +3,13 @@ import { pageSize } from './page.ts';
 /** Who starts the virtual machine; each fills the save area of a new vCPU in its own way. */
 export type Vmm = 'qemu' | 'ec2' | 'gce';
 
+/**
+ * Whether a host's KVM copies the reset values of MXCSR and FCW into the save areas of QEMU's vCPUs: `synced`, as
+ * Linux does since 6.10; `zero`, as AMD's kernels outside of Linux (up to 6.8) leave them; `zero-on-aps`, where QEMU
+ * 10.1 and later hands in empty ones for all vCPUs but the first.
+ */
+export type FpuState = 'synced' | 'zero' | 'zero-on-aps';
+
 /** VM Save Area address in every launch digest: KVM's fixed INITIAL_VMSA_GPA. */
 export const vmsaGpa = 0x0000_ffff_ffff_f000;
 
@@ -56,6 +63,8 @@ export interface VmsaInput {
   signature: number;
   /** SEV_FEATURES, 64 bits; zero for SEV-ES. */
   features: bigint;
+  /** `synced` unless told otherwise. Only QEMU's pages differ by it: the others' are always zero. */
+  fpuState?: FpuState | undefined;
 }
 
 /** EC2's and GCE's RDX at reset. */
@@ -78,7 +87,7 @@ const segment = (attributes: number, selector = 0, base = 0): Segment => ({
   base,
 });
 
-function fields(input: VmsaInput, address: number, csAttributes: number): Fields {
+function fields(input: VmsaInput, address: number, csAttributes: number, fpu: boolean): Fields {
   const own = variations[input.vmm];
   const data = segment(0x93);
   return {
@@ -103,8 +112,8 @@ function fields(input: VmsaInput, address: number, csAttributes: number): Fields
     rdx: input.vmm === 'qemu' ? BigInt(input.signature) : cloudRdx,
     sevFeatures: input.features,
     xcr0: 1n,
-    mxcsr: own.fpu ? 0x1f80n : 0n,
-    x87Fcw: own.fpu ? 0x37fn : 0n,
+    mxcsr: fpu ? 0x1f80n : 0n,
+    x87Fcw: fpu ? 0x37fn : 0n,
   };
 }
 
@@ -129,7 +138,8 @@ function write(page: Buffer, values: Fields): void {
 /** The 4096-byte save area of the bootstrap processor, vCPU 0. */
 export function bspVmsa(input: VmsaInput): Buffer {
   const page = Buffer.alloc(pageSize);
-  write(page, fields(input, bspResetAddress, variations[input.vmm].csBsp));
+  const { csBsp, fpu } = variations[input.vmm];
+  write(page, fields(input, bspResetAddress, csBsp, fpu && input.fpuState !== 'zero'));
   return page;
 }
 
@@ -139,6 +149,7 @@ export function bspVmsa(input: VmsaInput): Buffer {
  */
 export function apVmsa(input: VmsaInput, resetAddress: number): Buffer {
   const page = Buffer.alloc(pageSize);
-  write(page, fields(input, resetAddress, 0x9b));
+  const { vmm, fpuState = 'synced' } = input;
+  write(page, fields(input, resetAddress, 0x9b, variations[vmm].fpu && fpuState === 'synced'));
   return page;
 }

@@ -1,4 +1,5 @@
 import { exitStatus, UserError } from '../host/errors.ts';
+import { MeasurementError } from '../measure/index.ts';
 import { manyLines, oneLine } from './text.ts';
 
 /** An error for people, and the status to exit with. */
@@ -17,7 +18,10 @@ const machineHints: Record<string, string> = {
   EMFILE: 'raise the limit of open files (ulimit -n)',
 };
 
-/** Renders what was thrown: a UserError without its stack, a failure of the machine likewise, a bug with it. */
+/**
+ * Renders what was thrown: a UserError without its stack, an input that cannot be measured and a failure of the machine
+ * likewise, a bug with it.
+ */
 export function renderError(thrown: unknown, options: { colour?: boolean } = {}): RenderedError {
   const paint = (code: number, text: string) => (options.colour ? `\x1b[${code}m${text}\x1b[0m` : text);
   const lines = (message: string, hint: string | undefined, details: readonly string[] = []) => [
@@ -27,6 +31,9 @@ export function renderError(thrown: unknown, options: { colour?: boolean } = {})
   ];
   if (thrown instanceof UserError) {
     return { text: lines(thrown.message, thrown.hint, thrown.details).join('\n'), status: thrown.status };
+  }
+  if (thrown instanceof MeasurementError) {
+    return { text: lines(thrown.message, undefined).join('\n'), status: exitStatus.failed };
   }
   const machineHint = machineHints[(thrown as NodeJS.ErrnoException | undefined)?.code ?? ''];
   if (thrown instanceof Error && machineHint !== undefined) {

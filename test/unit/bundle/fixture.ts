@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { hashedFiles, type Manifest } from '../../../src/bundle/index.ts';
-import { type LaunchScriptInput, writeLaunchScript } from '../../../src/bundle/launch-script.ts';
+import { type LaunchScriptInput, writeLaunchScript } from '../../../src/bundle/launch-script/write.ts';
 
 export const id = '885fe8f608b3';
 const hex = (seed: string) => createHash('sha384').update(seed).digest('hex');

@@ -14,6 +14,13 @@ describe('CPU', () => {
     expect(parseCpu('0xffffffff')).toBe(0xffff_ffff);
   });
 
+  it('signature may be given as family/model/stepping', () => {
+    expect(parseCpu('25/1/1')).toBe(0xa00f11);
+    expect(parseCpu('26/0/0')).toBe(parseCpu('EPYC-Turin'));
+    expect(() => parseCpu('25/256/1')).toThrow(/model 256: expected/);
+    expect(() => parseCpu('25/1')).toThrow(MeasurementError);
+  });
+
   it('options that name the identity override the model, others do not count', () => {
     expect(parseCpu('EPYC-v4,family=25,model=0x1,stepping=1')).toBe(parseCpu('EPYC-Milan'));
     expect(parseCpu('EPYC-Milan,stepping=0')).toBe(0xa00f10);

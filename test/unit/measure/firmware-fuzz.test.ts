@@ -1,12 +1,20 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { lzmaStreams, MeasurementError, parseFirmware } from '../../../src/measure/index.ts';
+import {
+  launchDigest,
+  lzmaStreams,
+  MeasurementError,
+  noInitrdHash,
+  parseFirmware,
+} from '../../../src/measure/index.ts';
 import { firmwareImage } from './firmware-image.ts';
 import { amdSevFixture, ovmfX64Fixture } from './vectors.ts';
 
-const cases = Number(process.env.FUZZ_CASES ?? 1000);
+const cases = Number(process.env.FUZZ_CASES ?? 10_000);
 /** Far above what a case takes, far below what a loop over a forged length would. */
 const boundMs = 250;
+
+const blobs = { kernel: noInitrdHash, initrd: noInitrdHash, commandLine: noInitrdHash };
 
 const seeds = [amdSevFixture(), ovmfX64Fixture(), firmwareImage()];
 
@@ -56,10 +64,11 @@ const damaged = fc.constantFrom(...seeds).chain((seed) =>
 );
 const noise = fc.uint8Array({ maxLength: 8192 }).map((bytes) => Buffer.from(bytes));
 
-it(`whatever the image, ${cases} cases end in a firmware or a MeasurementError, soon`, {
+it(`whatever the image, ${cases} cases end in a launch digest or a MeasurementError, soon`, {
   timeout: cases * 60 + 10_000,
 }, () => {
   let parsed = 0;
+  let measured = 0;
   fc.assert(
     fc.property(
       fc.oneof({ arbitrary: damaged, weight: 9 }, noise),
@@ -67,9 +76,12 @@ it(`whatever the image, ${cases} cases end in a firmware or a MeasurementError, 
       (image, target) => {
         const started = performance.now();
         try {
-          const { sections } = parseFirmware(image, { target: target as 'any' | 'qemu' });
-          for (const { gpa, size } of sections) expect(gpa + size).toBeLessThanOrEqual(2 ** 32);
+          const firmware = parseFirmware(image, { target: target as 'any' | 'qemu' });
+          for (const { gpa, size } of firmware.sections) expect(gpa + size).toBeLessThanOrEqual(2 ** 32);
           parsed++;
+          const digest = launchDigest({ firmware, blobs }, { vcpus: 2, signature: 0x800f12 });
+          expect(digest).toHaveLength(48);
+          measured++;
         } catch (error) {
           if (!(error instanceof MeasurementError)) throw error;
           expect(error.message).toMatch(/^cannot .*: /);
@@ -82,4 +94,5 @@ it(`whatever the image, ${cases} cases end in a firmware or a MeasurementError, 
   );
   // Damage that no case survives would test nothing behind the first check.
   expect(parsed).toBeGreaterThan(cases / 50);
+  expect(measured).toBeGreaterThan(cases / 100);
 });

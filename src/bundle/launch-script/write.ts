@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fillTemplate, readTemplate, shellQuote } from '../host/template.ts';
-import type { Manifest } from './manifest.ts';
+import { fillTemplate, readTemplate, shellQuote } from '../../host/template.ts';
+import type { Manifest } from '../manifest.ts';
 
 /** What the launch script is made of. The measured part is the manifest's own, so the two cannot differ. */
 export interface LaunchScriptInput {

@@ -1,0 +1,81 @@
+import type { Manifest } from '../manifest.ts';
+import type { Check, Finding } from './finding.ts';
+
+/** What the administrator's own side knows of an image: the part of its record that a bundle can be held against. */
+export interface AdminRecord {
+  id: string;
+  kind: string;
+  resourcePath: string;
+  digests: readonly {
+    vcpus: number;
+    cpu: string;
+    guestFeatures: string;
+    firmwareSha256: string;
+    /** Lower-case. */
+    hex: string;
+  }[];
+}
+
+/**
+ * The manifest against the administrator's record: a host that rewrites manifest and bundle together makes them agree
+ * with each other, and not with this. Without a record it notes what that leaves open.
+ */
+export function recordCheck(record: AdminRecord | undefined): Check {
+  return {
+    name: 'hand-off record',
+    run: ({ manifest }) => (record === undefined ? [ownWord] : compareRecord(record, manifest)),
+  };
+}
+
+const ownWord: Finding = {
+  subject: 'manifest.json',
+  severity: 'note',
+  text: "is the bundle's own word: a host could have rewritten it with the bundle; --handoff compares the administrator's record",
+};
+
+function compareRecord(record: AdminRecord, manifest: Manifest): Finding[] {
+  const { launch, firmware, kbs } = manifest;
+  const of = (values: readonly (string | number)[]) => [...new Set(values)].join(', ');
+  const ofRecord = <K extends keyof AdminRecord['digests'][number]>(key: K) =>
+    of(record.digests.map((digest) => digest[key]));
+  const shape = [
+    ['id', record.id, manifest.id],
+    ['kind', record.kind, manifest.kind],
+    ['resource path', record.resourcePath, kbs.resource],
+    ['vCPUs', ofRecord('vcpus'), of(launch.digests.map(({ vcpus }) => vcpus))],
+    ['CPU model', ofRecord('cpu'), launch.cpu],
+    ['guest features', ofRecord('guestFeatures'), launch.guest_features],
+    ['firmware', ofRecord('firmwareSha256'), firmware.sha256],
+  ] as const;
+  const findings = shape.flatMap(([subject, expected, found]) => differs(subject, expected, found));
+  const wrong = launch.digests.flatMap(({ vcpus, hex }) => {
+    const recorded = record.digests.find((digest) => digest.vcpus === vcpus);
+    return recorded === undefined || recorded.hex === hex
+      ? []
+      : [{ vcpus, expected: recorded.hex, found: hex }];
+  });
+  const [first] = wrong;
+  if (first === undefined) return findings;
+  const explained = findings.some(({ subject }) => measured.has(subject));
+  const cause = explained
+    ? ''
+    : ': kernel, initrd or command line were replaced, and manifest.json with them';
+  const counts = wrong.map(({ vcpus }) => vcpus).join(', ');
+  return [
+    ...findings,
+    {
+      ...differs('launch digests', first.expected, first.found)[0]!,
+      text: `are not those of the administrator's record for ${counts} vCPUs${cause}`,
+      consequence: 'the key broker releases no key',
+    },
+  ];
+}
+
+/** Subjects that enter the launch digest. */
+const measured = new Set(['CPU model', 'guest features', 'firmware']);
+
+function differs(subject: string, expected: string, found: string): Finding[] {
+  if (expected === found) return [];
+  const text = "is not that of the administrator's record";
+  return [{ subject, severity: 'failure', text, file: 'manifest.json', expected, found }];
+}

@@ -1,0 +1,87 @@
+import { stat } from 'node:fs/promises';
+import { type CheckedBundle, type Finding, openBundle, verifyBundle } from '../bundle/index.ts';
+import { exitStatus } from '../host/errors.ts';
+import { handleSignals } from '../host/signals.ts';
+import { workDirectory } from '../host/temp.ts';
+import { readHandoffRecord } from '../kbs/index.ts';
+import { clip, oneLine } from '../report/text.ts';
+
+export interface VerifyFlags {
+  handoff?: string;
+  json?: boolean;
+}
+
+/** `cvm verify`: status 0 only for a bundle that is whole. What it prints of a bundle is made harmless first. */
+export async function verifyCommand(bundle: string, flags: VerifyFlags): Promise<void> {
+  using interruption = handleSignals();
+  const { signal } = interruption;
+  const record = flags.handoff === undefined ? undefined : await readHandoffRecord(flags.handoff);
+  const { size } = await stat(bundle).catch(() => ({ size: 0 }));
+  await using opened = await workDirectory({ bytes: size });
+  const { folder } = await openBundle(bundle, { workDirectory: opened.path, signal });
+  const checked = await verifyBundle(folder, { record, signal });
+  const text = flags.json ? verificationJson(checked) : verificationText(checked);
+  process.stdout.write(`${text}\n`);
+  if (!checked.whole) process.exitCode = exitStatus.failed;
+}
+
+const failures = ({ findings }: { findings: readonly Finding[] }) =>
+  findings.filter(({ severity }) => severity === 'failure');
+
+/** One line for each check, then each finding, then the verdict. */
+export function verificationText({ manifest, checks, whole }: CheckedBundle): string {
+  const { id, name, kind, created, builder_version } = manifest;
+  const subjects = (findings: readonly Finding[]) => [...new Set(findings.map(({ subject }) => subject))];
+  const bad = subjects(checks.flatMap(failures));
+  const lines = [
+    `cvm_${id}: ${kind} bundle of ${name}, built ${created} by version ${builder_version}`,
+    '',
+    ...checks.map((check) => {
+      const changed = subjects(failures(check));
+      const state = changed.length === 0 ? 'ok     ' : 'changed';
+      return `${state}  ${[check.name.padEnd(16), changed.join(', ')].join(' ').trimEnd()}`;
+    }),
+    '',
+    ...checks.flatMap(({ findings }) => findings.flatMap(findingLines)),
+    whole ? 'The bundle is whole.' : `The bundle is not whole: ${bad.join(', ')}.`,
+  ];
+  return lines
+    .map((line) => line.replace(/^( *)(.*)$/s, (_, indent, rest) => indent + clip(oneLine(rest), 4000)))
+    .join('\n');
+}
+
+function findingLines(finding: Finding): string[] {
+  const { subject, severity, file, line, text, expected, found, consequence, details = [] } = finding;
+  const inside =
+    file === undefined || subject.includes(file)
+      ? []
+      : [file, ...(line === undefined ? [] : [`line ${line}`])];
+  const where = inside.join(', ');
+  const head = `${severity === 'note' ? 'note: ' : ''}${subject}${where === '' ? '' : ` (${where})`} ${text}`;
+  return [
+    head,
+    ...(expected === undefined ? [] : [`  expected  ${expected}`]),
+    ...(found === undefined ? [] : [`  found     ${found}`]),
+    ...details.slice(0, 40).map((detail) => `  ${detail}`),
+    ...(details.length > 40 ? [`  and ${details.length - 40} more`] : []),
+    ...(consequence === undefined ? [] : [`  ${consequence}`]),
+    '',
+  ];
+}
+
+/** The same for programs, in one line of ASCII. */
+export function verificationJson({ manifest, checks, whole }: CheckedBundle): string {
+  const report = {
+    id: manifest.id,
+    name: manifest.name,
+    kind: manifest.kind,
+    whole,
+    checks: checks.map((check) => ({
+      name: check.name,
+      ok: failures(check).length === 0,
+      findings: check.findings,
+    })),
+  };
+  const escaped = (unit: string) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
+  return JSON.stringify(report).replaceAll(/[\u007f-\uffff]/g, escaped);
+}
