@@ -1,6 +1,9 @@
 import { defineConfig } from 'vitest/config';
 
-/** Unit tests need neither root nor network; integration tests run the real host tools; e2e tests boot. */
+/**
+ * Unit tests need neither root nor network; integration tests run the real host tools; e2e tests boot; peer tests are run
+ * by test/peers/run, which prepares others' software.
+ */
 export default defineConfig({
   test: {
     projects: [
@@ -21,6 +24,14 @@ export default defineConfig({
           testTimeout: 900_000,
           hookTimeout: 1_200_000,
           maxWorkers: 2,
+        },
+      },
+      {
+        test: {
+          name: 'peers',
+          include: ['test/peers/**/*.test.ts'],
+          testTimeout: 300_000,
+          hookTimeout: 600_000,
         },
       },
     ],

@@ -22,11 +22,10 @@ setup_fail() {
   exit 2
 }
 
+# bash knows what machine it was built for; asking another program takes longer than the rest of this file.
 setup_check_machine() {
-  local machine
-  machine=$(uname -sm)
-  [[ $machine == 'Linux x86_64' ]] ||
-    setup_fail "cannot build on this machine: it is $machine" 'CVM images are built on Linux x86_64'
+  [[ $OSTYPE == linux* && $HOSTTYPE == x86_64 ]] ||
+    setup_fail "cannot build on this machine: it is $OSTYPE on $HOSTTYPE" 'CVM images are built on Linux x86_64'
 }
 
 trap '[[ -z $setup_log ]] || rm -f -- "$setup_log"' EXIT
@@ -183,7 +182,8 @@ setup_exec_cvm() {
   local cache=${XDG_CACHE_HOME:-${HOME:+$HOME/.cache}}
   if [[ -z ${NODE_COMPILE_CACHE-} && $cache == /* ]]; then
     local compiled=$cache/cvm-builder-node
-    if (umask 077 && mkdir -p -- "$compiled") 2>/dev/null && [[ -O $compiled && ! -L $compiled ]]; then
+    [[ -d $compiled ]] || (umask 077 && mkdir -p -- "$compiled") 2>/dev/null || true
+    if [[ -d $compiled && -O $compiled && ! -L $compiled ]]; then
       export NODE_COMPILE_CACHE=$compiled
     fi
   fi

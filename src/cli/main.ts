@@ -72,6 +72,20 @@ function program(): Command {
     );
 
   cvm
+    .command('diagnose')
+    .description('find out why a launch digest is not the one that was measured')
+    .argument('<bundle>', 'folder cvm_<id>, or .tgz')
+    .argument('<report|digest>', "snpguest's report.bin, or a digest: 96 hex digits or base64")
+    .option('--ovmf <file>', 'firmware that the host may have used; may be repeated', collect)
+    .option('--kernel <file>', 'the same for a kernel', collect)
+    .option('--initrd <file>', 'the same for an initrd', collect)
+    .option('--append <text>', 'the same for a command line', collect)
+    .option('--json', 'print JSON')
+    .action(async (bundle, subject, options) =>
+      (await import('./diagnose.ts')).diagnoseCommand(bundle, subject, options),
+    );
+
+  cvm
     .command('verify')
     .description('check that a bundle is what was built and measured, and name what is not')
     .argument('<bundle>', 'folder cvm_<id>, or .tgz')
@@ -111,7 +125,7 @@ function program(): Command {
 }
 
 // A reader that has gone (`cvm logs … | head`) is nobody to tell.
-for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
+process.stdout.on('error', () => {});
 
 try {
   await program().parseAsync();

@@ -33,21 +33,28 @@ export function verificationText({ manifest, checks, whole }: CheckedBundle): st
   const { id, name, kind, created, builder_version } = manifest;
   const subjects = (findings: readonly Finding[]) => [...new Set(findings.map(({ subject }) => subject))];
   const bad = subjects(checks.flatMap(failures));
+  const unchecked = checks.some((check) => stateOf(check) === 'not checked');
   const lines = [
     `cvm_${id}: ${kind} bundle of ${name}, built ${created} by version ${builder_version}`,
     '',
     ...checks.map((check) => {
       const changed = subjects(failures(check));
-      const state = changed.length === 0 ? 'ok     ' : 'changed';
-      return `${state}  ${[check.name.padEnd(16), changed.join(', ')].join(' ').trimEnd()}`;
+      return `${stateOf(check).padEnd(11)}  ${[check.name.padEnd(16), changed.join(', ')].join(' ').trimEnd()}`;
     }),
     '',
     ...checks.flatMap(({ findings }) => findings.flatMap(findingLines)),
-    whole ? 'The bundle is whole.' : `The bundle is not whole: ${bad.join(', ')}.`,
+    whole
+      ? `The bundle is whole${unchecked ? ' by its own manifest.json' : ''}.`
+      : `The bundle is not whole: ${bad.join(', ')}.`,
   ];
   return lines
     .map((line) => line.replace(/^( *)(.*)$/s, (_, indent, rest) => indent + clip(oneLine(rest), 4000)))
     .join('\n');
+}
+
+function stateOf(check: { findings: readonly Finding[] }): 'ok' | 'changed' | 'not checked' {
+  if (failures(check).length > 0) return 'changed';
+  return check.findings.some(({ severity }) => severity === 'not checked') ? 'not checked' : 'ok';
 }
 
 function findingLines(finding: Finding): string[] {
@@ -57,7 +64,7 @@ function findingLines(finding: Finding): string[] {
       ? []
       : [file, ...(line === undefined ? [] : [`line ${line}`])];
   const where = inside.join(', ');
-  const head = `${severity === 'note' ? 'note: ' : ''}${subject}${where === '' ? '' : ` (${where})`} ${text}`;
+  const head = `${severity === 'failure' ? '' : 'note: '}${subject}${where === '' ? '' : ` (${where})`} ${text}`;
   return [
     head,
     ...(expected === undefined ? [] : [`  expected  ${expected}`]),
@@ -78,7 +85,7 @@ export function verificationJson({ manifest, checks, whole }: CheckedBundle): st
     whole,
     checks: checks.map((check) => ({
       name: check.name,
-      ok: failures(check).length === 0,
+      state: stateOf(check),
       findings: check.findings,
     })),
   };

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { MeasurementError } from './error.ts';
 import { type BlobHashes, hashCommandLine, noInitrdHash } from './kernel-hashes.ts';
-import { openRegularFile } from './regular-file.ts';
+import { RegularFile } from './regular-file.ts';
 
 /** Linux x86 boot protocol, `header`: without it QEMU takes the file for something it does not hash. */
 const setupMagic = { offset: 0x202, text: 'HdrS' } as const;
@@ -63,16 +63,16 @@ async function hashFile(
 ): Promise<Buffer> {
   const hasher = createHash('sha256');
   try {
-    await using file = (await openRegularFile(path)).file;
+    using file = new RegularFile(path);
     // One chunk is read while the other is hashed.
     let current = Buffer.allocUnsafe(chunkSize);
     let next = Buffer.allocUnsafe(chunkSize);
-    let { bytesRead } = await file.read(current, 0, chunkSize);
+    let bytesRead = await file.read(current);
     check(current.subarray(0, bytesRead));
     while (bytesRead > 0) {
-      const reading = file.read(next, 0, chunkSize);
+      const reading = file.read(next);
       hasher.update(current.subarray(0, bytesRead));
-      ({ bytesRead } = await reading);
+      bytesRead = await reading;
       [current, next] = [next, current];
     }
   } catch (cause) {

@@ -2,13 +2,6 @@
  * Launch digests of confidential virtual machines, computed from the files they start with. A library of
  * its own: it imports nothing of the builder and throws {@link MeasurementError} alone.
  */
-export {
-  type AttestationReport,
-  attestationReportSize,
-  ecdsaP384Sha384,
-  type FirmwareVersion,
-  parseAttestationReport,
-} from './attestation-report.ts';
 export { type BlobFiles, hashBlobs, hashInitrdFile, hashKernelFile } from './blob-hash.ts';
 export { type CpuIdentity, cpuModels, cpuSignature, parseCpu } from './cpu.ts';
 export {
@@ -54,6 +47,5 @@ export {
 export { defaultPolicy, hasPolicyBit, policyAbi, policyBits } from './policy.ts';
 export { sevDigest, sevEsDigest } from './sev-digest.ts';
 export { type MetadataSection, type SectionType, sectionTypes } from './sev-metadata.ts';
-export type { TcbVersion } from './tcb.ts';
 export type { FpuState, Vmm } from './vmsa.ts';
 export { type LaunchSettings, launchWarnings } from './warnings.ts';

@@ -38,6 +38,7 @@ export function hashPage(page: Buffer): Buffer {
 export class PageChain {
   /** One PAGE_INFO for the life of the chain; its first 48 bytes are the digest itself. */
   readonly #info = Buffer.alloc(pageInfo.size);
+  readonly #view = new DataView(this.#info.buffer, this.#info.byteOffset, pageInfo.size);
 
   /** @param seed digest to go on from; 48 zero bytes begin a launch. */
   constructor(seed: Buffer = noContents) {
@@ -53,21 +54,31 @@ export class PageChain {
     const info = this.#info;
     contents.copy(info, pageInfo.contents);
     info[pageInfo.pageType] = pageTypes[type];
-    info.writeUInt32LE(gpa % 2 ** 32, pageInfo.gpa);
-    info.writeUInt32LE(Math.floor(gpa / 2 ** 32), pageInfo.gpa + 4);
-    hash('sha384', info, 'buffer').copy(info, pageInfo.digestCur);
+    this.#writeAddress(gpa);
+    // Hex costs less than a Buffer for each digest.
+    info.write(hash('sha384', info, 'hex'), pageInfo.digestCur, digestSize, 'hex');
   }
 
   /** Adds consecutive `normal` pages. `bytes` must be whole pages. */
   addBytes(gpa: number, bytes: Buffer): void {
+    const info = this.#info;
+    info[pageInfo.pageType] = pageTypes.normal;
     for (let offset = 0; offset < bytes.length; offset += pageSize) {
-      this.add('normal', gpa + offset, hashPage(bytes.subarray(offset, offset + pageSize)));
+      const page = bytes.subarray(offset, offset + pageSize);
+      info.write(hash('sha384', page, 'hex'), pageInfo.contents, digestSize, 'hex');
+      this.#writeAddress(gpa + offset);
+      info.write(hash('sha384', info, 'hex'), pageInfo.digestCur, digestSize, 'hex');
     }
   }
 
   /** Adds consecutive pages of a type whose bytes are not measured. */
   addRange(type: PageType, gpa: number, size: number): void {
     for (let offset = 0; offset < size; offset += pageSize) this.add(type, gpa + offset);
+  }
+
+  #writeAddress(gpa: number): void {
+    this.#view.setUint32(pageInfo.gpa, gpa % 2 ** 32, true);
+    this.#view.setUint32(pageInfo.gpa + 4, gpa / 2 ** 32, true);
   }
 
   /** The digest so far: 48 bytes, a copy. */

@@ -5,8 +5,8 @@ import type { ExaminedFile } from './files.ts';
 export interface Finding {
   /** What it is about: a file, `CPU model`, `launch digests`. */
   subject: string;
-  /** A failure makes the bundle not whole; a note does not. */
-  severity: 'failure' | 'note';
+  /** A failure makes the bundle not whole; a note does not; `not checked` says that the check could not be made. */
+  severity: 'failure' | 'note' | 'not checked';
   /** One sentence without a full stop. Like all texts of a finding it may quote the bundle, so show it with care. */
   text: string;
   /** File and line to look at. */

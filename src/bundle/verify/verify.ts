@@ -39,6 +39,6 @@ export async function verifyBundle(folder: string, options: VerifyOptions = {}):
     signal?.throwIfAborted();
     checks.push({ name: check.name, findings: await check.run(bundle) });
   }
-  const whole = checks.every(({ findings }) => findings.every(({ severity }) => severity === 'note'));
+  const whole = checks.every(({ findings }) => findings.every(({ severity }) => severity !== 'failure'));
   return { manifest, checks, whole };
 }

@@ -15,7 +15,7 @@ export async function measureCommand(bundle: string | undefined, flags: MeasureF
   if (flags.explain && !modeOf(flags.mode).startsWith('snp')) {
     refuse(`cannot explain mode ${flags.mode}: it hashes the files in one go and has no pages`);
   }
-  const signer = await idSigner(flags);
+  const signer = idSigner(flags);
   const subject = await (bundle === undefined ? measureFiles(flags) : measureBundle(bundle, flags));
   const steps: MeasuredStep[] = [];
   const rows = digestTable(subject, flags.explain ? (step) => steps.push(step) : undefined);

@@ -1,5 +1,5 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto';
-import { readFile, stat } from 'node:fs/promises';
+import { readFileSync, statSync } from 'node:fs';
 import { messageOf, UserError } from '../../host/errors.ts';
 import { type DigestRow, defaultPolicy, idAuth, idBlock, idKeyDigest } from '../../measure/index.ts';
 import { hexBytes, type MeasureFlags, refuse, unsigned } from './flags.ts';
@@ -16,16 +16,15 @@ export interface IdSigner {
 }
 
 /** The signer that the options ask for. @throws UserError for keys that cannot be used. */
-export async function idSigner(flags: MeasureFlags): Promise<IdSigner | undefined> {
+export function idSigner(flags: MeasureFlags): IdSigner | undefined {
   const fields = [flags.authorKey, flags.familyId, flags.imageId, flags.guestSvn, flags.policy];
   if (flags.idKey === undefined) {
     if (fields.some((value) => value !== undefined)) refuse('cannot make an ID block without --id-key');
     return undefined;
   }
   if (flags.mode !== 'snp') refuse(`cannot make an ID block in mode ${flags.mode}: only snp has one`);
-  const idKey = await privateKey('--id-key', flags.idKey);
-  const authorKey =
-    flags.authorKey === undefined ? undefined : await privateKey('--author-key', flags.authorKey);
+  const idKey = privateKey('--id-key', flags.idKey);
+  const authorKey = flags.authorKey === undefined ? undefined : privateKey('--author-key', flags.authorKey);
   const input = {
     familyId: flags.familyId === undefined ? Buffer.alloc(16) : hexBytes('--family-id', flags.familyId, 16),
     imageId: flags.imageId === undefined ? Buffer.alloc(16) : hexBytes('--image-id', flags.imageId, 16),
@@ -53,17 +52,17 @@ export async function idSigner(flags: MeasureFlags): Promise<IdSigner | undefine
 /** No key file is larger. */
 const largestKey = 64 * 1024;
 
-async function privateKey(option: string, path: string): Promise<{ key: KeyObject; warnings: string[] }> {
+function privateKey(option: string, path: string): { key: KeyObject; warnings: string[] } {
   const cannot = (cause: string) =>
     new UserError(`cannot use ${option} ${path}: ${cause}`, {
       hint: 'openssl ecparam -name secp384r1 -genkey -noout makes such a key',
     });
   try {
-    const { size, mode } = await stat(path);
+    const { size, mode } = statSync(path);
     if (size > largestKey) throw cannot(`it has ${size} bytes, which is no key`);
     const open = (mode & 0o077) !== 0;
     return {
-      key: createPrivateKey(await readFile(path)),
+      key: createPrivateKey(readFileSync(path)),
       warnings: open ? [`${path} can be read by other accounts: chmod 600`] : [],
     };
   } catch (error) {

@@ -123,7 +123,7 @@ afterEach(async () => {
 test('a bundle as it was built is whole, with and without the record', async () => {
   expect(await findings({ record: recordOf(manifest) })).toEqual({ all: [], failures: [], subjects: [] });
   expect((await findings()).all).toMatchObject([
-    { severity: 'note', text: expect.stringContaining('--handoff') },
+    { severity: 'not checked', text: expect.stringContaining('--handoff') },
   ]);
 });
 
@@ -369,8 +369,9 @@ describe('the command', () => {
     await packBundle({ folder, name: 'site-1', out: archive });
     const { status, stdout, stderr } = await command(archive);
     expect([status, stderr]).toEqual([0, '']);
-    expect(stdout.match(/^ok {7}/gm)).toHaveLength(5);
-    expect(stdout).toMatch(/\nThe bundle is whole\.\n$/);
+    expect(stdout.match(/^ok {11}/gm)).toHaveLength(4);
+    expect(stdout).toMatch(/^not checked {2}hand-off record$/m);
+    expect(stdout).toMatch(/\nThe bundle is whole by its own manifest\.json\.\n$/);
   });
 
   test('names what changed in an archive, with expected and found', async () => {
@@ -379,7 +380,7 @@ describe('the command', () => {
     await packBundle({ folder, name: 'site-1', out: archive });
     const { status, stdout } = await command(archive);
     expect(status).toBe(1);
-    expect(stdout).toContain('changed  launch_vm.sh     CPU model\n');
+    expect(stdout).toContain('changed      launch_vm.sh     CPU model\n');
     expect(stdout).toContain(
       'CPU model (launch_vm.sh, line 9) is not as measured\n  expected  EPYC-v4\n  found     EPYC-Milan\n',
     );
@@ -399,11 +400,13 @@ describe('the command', () => {
       stderr: expect.stringContaining('no record'),
     });
     await writeFile(join(handoff, 'record.json'), JSON.stringify(recordOf(manifest)));
-    expect(await command(folder, { handoff })).toMatchObject({ status: 0 });
+    const whole = await command(folder, { handoff });
+    expect(whole).toMatchObject({ status: 0, stdout: expect.stringMatching(/\nThe bundle is whole\.\n$/) });
+    expect(whole.stdout).not.toContain('not checked');
     await writeMeasured({ cpu: 'EPYC-Milan' });
     const { status, stdout } = await command(folder, { handoff });
     expect(status).toBe(1);
-    expect(stdout).toContain('changed  hand-off record  CPU model, launch digests');
+    expect(stdout).toContain('changed      hand-off record  CPU model, launch digests');
   });
 
   test('prints nothing of a bundle that could drive a terminal', async () => {
@@ -420,7 +423,7 @@ describe('the command', () => {
     const { stdout } = await command(folder, { json: true });
     const report = JSON.parse(stdout);
     expect(report).toMatchObject({ id, whole: false });
-    expect(report.checks.filter(({ ok }: { ok: boolean }) => !ok)).toMatchObject([
+    expect(report.checks.filter(({ state }: { state: string }) => state === 'changed')).toMatchObject([
       { name: 'launch_vm.sh', findings: [{ subject: 'kernel hashes', expected: 'on', found: 'off' }] },
     ]);
   });

@@ -1,6 +1,6 @@
-import type { CpuIdentity } from './cpu.ts';
-import { hex, MeasurementError } from './error.ts';
-import { hasPolicyBit } from './policy.ts';
+import type { CpuIdentity } from '../cpu.ts';
+import { hex, MeasurementError } from '../error.ts';
+import { hasPolicyBit } from '../policy.ts';
 import { readTcb, type TcbLayout, type TcbVersion } from './tcb.ts';
 
 /** Version of the SNP firmware itself. */

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { MeasurementError, parseAttestationReport } from '../../../src/measure/index.ts';
-import { reportBytes } from './attestation-report-bytes.ts';
+import { parseAttestationReport } from '../../../../src/measure/attestation/index.ts';
+import { MeasurementError } from '../../../../src/measure/index.ts';
+import { reportBytes } from './report-bytes.ts';
 
 const cases = Number(process.env.FUZZ_CASES ?? 1000);
 

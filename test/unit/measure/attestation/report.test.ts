@@ -1,11 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import {
-  hasPolicyBit,
-  MeasurementError,
-  parseAttestationReport,
-  policyAbi,
-} from '../../../src/measure/index.ts';
-import { measurement, reportBytes, type Writes } from './attestation-report-bytes.ts';
+import { parseAttestationReport } from '../../../../src/measure/attestation/index.ts';
+import { hasPolicyBit, MeasurementError, policyAbi } from '../../../../src/measure/index.ts';
+import { measurement, reportBytes, type Writes } from './report-bytes.ts';
 
 const turinTcb = [9, 8, 7, 6, 0, 0, 0, 5];
 
