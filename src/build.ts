@@ -14,6 +14,7 @@ import { handOver } from './build/hand-over.ts';
 import { newIdentity } from './build/identity.ts';
 import { initrdOfSite } from './build/initrd-of-site.ts';
 import { findKeyBroker, knownKeyBroker } from './build/key-broker.ts';
+import { pushBuilt, pushesAfterBuild } from './build/push-built.ts';
 import type { BuildSettings } from './build/settings.ts';
 import { commandLine, measureLaunch, packBundle } from './bundle/index.ts';
 import { makeDrive, readStartupKit } from './drives/index.ts';
@@ -277,5 +278,19 @@ const handOff = cvm.task('hand-off', {
   },
 });
 
+const push = cvm.task('push', {
+  title: 'Push to the key broker',
+  needs: { handOff },
+  run: async ({ handOff }, { options: { settings }, ...report }) => {
+    await pushBuilt(settings, handOff, report);
+    return handOff;
+  },
+});
+
 /** The graph, and the task that a build is run for. */
-export const build = { graph: cvm, targets: { result: handOff } };
+export const build = {
+  graph: cvm,
+  targetsOf: async (settings: BuildSettings) => ({
+    result: (await pushesAfterBuild(settings)) ? push : handOff,
+  }),
+};

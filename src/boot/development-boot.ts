@@ -96,6 +96,8 @@ export async function bootDevelopmentBundle(options: DevelopmentBootOptions): Pr
           registryDirectory: options.state,
           digest: hostile.digest ?? digest,
           opa: options.opa,
+          // What somebody posted to a development KBS of the same folder is not to judge this boot.
+          inMemory: true,
           log: (line) => note(`development KBS: ${line}`),
         })
       : undefined;

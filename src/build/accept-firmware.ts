@@ -24,7 +24,7 @@ export async function acceptFirmware(
   report: { signal: AbortSignal; note(text: string): void; warn(text: string): void },
 ): Promise<AcceptedFirmware> {
   const parsed = await readFirmware(found.file).catch((error: unknown) => {
-    throw new UserError(`cannot use the firmware ${found.file}: ${messageOf(error)}`, {
+    throw new UserError(messageOf(error), {
       hint: 'it must be an AmdSev build of OVMF, whole: OVMF.amdsev.fd',
       cause: error,
     });

@@ -1,7 +1,8 @@
 import type { Manifest } from '../bundle/index.ts';
 import type { Secret } from '../host/secret.ts';
 import { addImage, type ImageRecord, withdrawImage, writeHandoff, writePolicy } from '../kbs/index.ts';
-import { type BuildSettings, policyDirectory } from './settings.ts';
+import { policyPlace } from './policy-place.ts';
+import type { BuildSettings } from './settings.ts';
 
 /** What was handed over, until the build's last step has succeeded. */
 export interface HandedOver {
@@ -23,20 +24,20 @@ export async function handOver(
   const record = imageRecord(settings, manifest);
   const { keyFile } = await writeHandoff(to.handoff, { record, key: to.key });
   const registered = settings.kind === 'development' ? { ...record, keyFile } : record;
-  const directory = policyDirectory(settings);
+  const { directory, policyOptions } = policyPlace(settings.kind, settings, settings.handoffFolder);
   const { keepPrevious } = settings;
-  const minTcb = minimumTcb(settings);
   const { signal } = report;
   // A policy that would be refused is found out before the registry changes.
-  await writePolicy(directory, { minTcb, signal });
+  await writePolicy(directory, { ...policyOptions, signal });
   const { superseded } = await addImage(directory, registered, { keepPrevious, signal });
   const undo = async () => {
     await withdrawImage(directory, manifest.id, superseded);
-    await writePolicy(directory, { minTcb });
+    await writePolicy(directory, policyOptions);
   };
   try {
-    const policy = await writePolicy(directory, { minTcb, signal });
+    const policy = await writePolicy(directory, { ...policyOptions, signal });
     for (const warning of policy.warnings) report.warn(warning);
+    for (const note of policy.notes) report.note(note);
     if (superseded.length > 0) report.note(`supersedes ${superseded.join(', ')}: retired in the registry`);
     return { policyFile: policy.path, undo };
   } catch (error) {
@@ -64,9 +65,4 @@ function imageRecord(settings: BuildSettings, manifest: Manifest): ImageRecord {
     status: 'active',
     kind: manifest.kind,
   };
-}
-
-function minimumTcb({ builder: { minTcb } }: BuildSettings) {
-  const set = Object.entries(minTcb).filter((entry): entry is [string, number] => entry[1] !== undefined);
-  return set.length === 0 ? undefined : Object.fromEntries(set);
 }

@@ -6,7 +6,10 @@ import { exitStatus, UserError } from '../host/errors.ts';
 import { sha256File } from '../host/files.ts';
 import type { ExtraProgram } from '../initrd/index.ts';
 import { developmentCa } from '../kbs/dev-kbs/index.ts';
-import { type BuildSettings, developmentState, pathContext } from './settings.ts';
+import { pathContext } from './builder-file.ts';
+import { readCertificate } from './certificate.ts';
+import { developmentState } from './policy-place.ts';
+import type { BuildSettings } from './settings.ts';
 
 /** Whom the CVM asks for its key, and with what. */
 export interface KeyBroker {
@@ -68,19 +71,7 @@ async function readCa(settings: BuildSettings): Promise<string> {
       ? { path: join(settings.binaries, 'rootCA.crt') }
       : resolvePath(named, pathContext(settings.builderFolder));
   if ('problem' in found) throw needs(`kbs.ca: ${found.problem}`, 'name the PEM file in builder.yml');
-  if (!(await pathExists(found.path))) {
-    throw needs(
-      "the key broker's certificate is missing",
-      'set kbs.ca in builder.yml, or put it at binaries/rootCA.crt',
-    );
-  }
-  const text = await readFile(found.path, 'utf8');
-  if (/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(text)) {
-    throw needs(`${found.path} holds a private key`, 'it must hold the certificate alone');
-  }
-  if (!text.includes('-----BEGIN CERTIFICATE-----'))
-    throw needs(`${found.path} holds no PEM certificate`, 'see kbs.ca');
-  return text;
+  return readCertificate(found.path, needs);
 }
 
 async function binary({ binaries }: BuildSettings, name: string): Promise<string | undefined> {

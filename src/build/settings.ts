@@ -1,8 +1,4 @@
-import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
-import { homedir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import {
   type BuilderConfig,
   type CcConfig,
@@ -10,15 +6,23 @@ import {
   type Finding,
   formatProblem,
   type PathContext,
-  type Problem,
   parseBuilderConfig,
   parseCcConfig,
   type Rule,
-  resolveOutputPath,
   resolvePath,
 } from '../config/index.ts';
 import { defaultCacheRoot } from '../graph/cache.ts';
-import { exitStatus, hasCode, messageOf, UserError } from '../host/errors.ts';
+import { exitStatus, UserError } from '../host/errors.ts';
+import {
+  existingPath,
+  findBuilderFile,
+  outputPath,
+  pathContext,
+  projectRoot,
+  readBuilderFile,
+  readConfig,
+  refuseProblems,
+} from './builder-file.ts';
 
 /** What the command line says about a build. */
 export interface BuildRequest {
@@ -65,27 +69,24 @@ export interface BuildSettings {
   warnings: string[];
 }
 
-/** The checkout this program runs from. */
-export const projectRoot = fileURLToPath(new URL('../..', import.meta.url));
-
 /**
  * Reads both configuration files and resolves what they name. All problems are reported at once.
  * @throws UserError with one `file:line:column: message` a line in its details.
  */
 export async function loadSettings(request: BuildRequest): Promise<BuildSettings> {
   const file = resolve(request.configFile);
-  const builderFile = await findBuilderFile(request.builderFile);
+  const builderFile = findBuilderFile(request.builderFile);
   const context = pathContext(dirname(file));
   const site = parseCcConfig(await readConfig(file), request.configFile, [namesExistingFiles(context)]);
   const builder =
     builderFile === undefined
       ? { config: defaultBuilderConfig(), errors: [], warnings: [] }
       : parseBuilderConfig(await readConfig(builderFile), builderFile);
-  refuse([...site.errors, ...builder.errors], [...site.warnings, ...builder.warnings]);
+  refuseProblems([...site.errors, ...builder.errors], [...site.warnings, ...builder.warnings]);
   const { config } = site as { config: CcConfig };
   const admin = builder.config as BuilderConfig;
   const userConfig = Object.fromEntries(
-    Object.entries(config.userConfig).map(([key, folder]) => [key, existing(folder, context)]),
+    Object.entries(config.userConfig).map(([key, folder]) => [key, existingPath(folder, context)]),
   );
 
   const output = outputPath(request.output ?? admin.output ?? '.', context);
@@ -96,7 +97,7 @@ export async function loadSettings(request: BuildRequest): Promise<BuildSettings
     builder: admin,
     name: bundleName(request.name ?? (kit === undefined ? undefined : basename(kit)) ?? siteOfFile(file)),
     project: request.project ?? (kit === undefined ? undefined : projectOfKit(kit)),
-    dockerArchive: existing(config.dockerArchive, context),
+    dockerArchive: existingPath(config.dockerArchive, context),
     userConfig,
     targetFolder: join(output, 'target'),
     handoffFolder: join(output, 'handoff'),
@@ -126,13 +127,6 @@ function namesExistingFiles(context: PathContext): Rule {
   ];
 }
 
-/** A path that {@link namesExistingFiles} found to exist. */
-function existing(value: string, context: PathContext): string {
-  const found = resolvePath(value, context);
-  if ('path' in found) return found.path;
-  throw new UserError(`cannot use ${JSON.stringify(value)}: ${found.problem}`, { status: exitStatus.usage });
-}
-
 /** Keys that are understood but have no effect in this version. Those that would protect something are refused. */
 function notActedOn(site: CcConfig, builder: BuilderConfig): string[] {
   const refused = {
@@ -148,7 +142,6 @@ function notActedOn(site: CcConfig, builder: BuilderConfig): string[] {
   }
   const ignored = {
     cc_gpu_mechanism: site.gpuMechanism !== undefined,
-    'kbs.push': builder.kbs.push !== 'never',
   };
   return Object.entries(ignored)
     .filter(([, used]) => used)
@@ -179,63 +172,8 @@ function siteOfFile(file: string): string {
     .replace(/^cc_/, '');
 }
 
-/** Where development bundles keep their registry, policy and key broker: apart from everything real. */
-export function developmentState(): string {
-  const state = process.env.XDG_STATE_HOME;
-  return join(state?.startsWith('/') ? state : join(homedir(), '.local/state'), 'cvm-builder/development');
-}
-
-/** Folder of the registry and of policy.rego. */
-export function policyDirectory(settings: BuildSettings): string {
-  if (settings.kind === 'development') return developmentState();
-  const named = settings.builder.policyDirectory;
-  if (named !== undefined) return outputPath(named, pathContext(process.cwd()));
-  return existsSync('/shared/policy') ? '/shared/policy' : join(settings.handoffFolder, 'policy');
-}
-
-export function pathContext(configDirectory: string): PathContext {
-  return { workingDirectory: process.cwd(), configDirectory, home: homedir(), exists: existsSync };
-}
-
-function outputPath(value: string, context: PathContext): string {
-  const found = resolveOutputPath(value, context);
-  if ('path' in found) return found.path;
-  throw new UserError(`cannot use the folder ${JSON.stringify(value)}: ${found.problem}`, {
-    status: exitStatus.usage,
-  });
-}
-
 /** The cache folder that builder.yml names, or the default. */
 export async function cacheRoot(builderFile?: string): Promise<string> {
-  const file = await findBuilderFile(builderFile);
-  const cache =
-    file === undefined ? undefined : parseBuilderConfig(await readConfig(file), file).config?.cache;
+  const { cache } = (await readBuilderFile(builderFile)).builder;
   return cache === undefined ? defaultCacheRoot() : outputPath(cache, pathContext(process.cwd()));
-}
-
-async function findBuilderFile(named: string | undefined): Promise<string | undefined> {
-  if (named !== undefined) return resolve(named);
-  const own = join(projectRoot, 'builder.yml');
-  return existsSync(own) ? own : undefined;
-}
-
-async function readConfig(file: string): Promise<string> {
-  try {
-    return await readFile(file, 'utf8');
-  } catch (error) {
-    const cause = hasCode(error, 'ENOENT') ? 'there is no such file' : messageOf(error);
-    throw new UserError(`cannot read ${file}: ${cause}`, { status: exitStatus.usage });
-  }
-}
-
-/** Warnings come along: an unknown key is often the very mistake. */
-function refuse(errors: readonly Problem[], warnings: readonly Problem[]): void {
-  if (errors.length === 0) return;
-  throw new UserError('cannot use the configuration', {
-    details: [
-      ...errors.map(formatProblem),
-      ...warnings.map((problem) => `${formatProblem(problem)} (warning)`),
-    ],
-    status: exitStatus.usage,
-  });
 }

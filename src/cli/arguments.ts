@@ -16,3 +16,8 @@ export function wholeNumber(option: string, text: string): number {
     status: exitStatus.usage,
   });
 }
+
+/** For options that may be repeated: a list after one option would swallow the arguments that follow. */
+export function collect(value: string, previous: readonly string[] = []): string[] {
+  return [...previous, value];
+}

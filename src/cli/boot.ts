@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { bootDevelopmentBundle, type DevelopmentBoot } from '../boot/index.ts';
-import { developmentState } from '../build/settings.ts';
+import { developmentState } from '../build/policy-place.ts';
 import { openBundle } from '../bundle/index.ts';
 import { exitStatus, UserError } from '../host/errors.ts';
 import { handleSignals } from '../host/signals.ts';

@@ -33,7 +33,8 @@ export async function buildCommand(configFile: string, flags: BuildFlags): Promi
       acceptFirmware: flags.acceptFirmware?.map((digest) => digest.toLowerCase()),
     });
     for (const warning of settings.warnings) report.warn(warning);
-    const request = { options: buildOptions(settings), targets: build.targets, signal: interruption.signal };
+    const targets = await build.targetsOf(settings);
+    const request = { options: buildOptions(settings), targets, signal: interruption.signal };
     if (flags.plan) {
       await report.result(renderPlan(await build.graph.plan(request)).trimEnd());
       return;

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { localFirmware } from '../base/index.ts';
-import { cacheRoot, projectRoot } from '../build/settings.ts';
+import { projectRoot } from '../build/builder-file.ts';
+import { cacheRoot } from '../build/settings.ts';
 import { type Manifest, openBundle, readManifest } from '../bundle/index.ts';
 import {
   bundleSources,

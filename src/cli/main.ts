@@ -1,6 +1,8 @@
 import { Command, CommanderError } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
 import { exitStatus } from '../host/errors.ts';
+import { collect } from './arguments.ts';
+import { addPolicyCommands } from './policy/commands.ts';
 
 /** The `cvm` command. Each subcommand is a file of its own, loaded when it is called. */
 function program(): Command {
@@ -43,7 +45,6 @@ function program(): Command {
     .option('--timeout <seconds>', 'stop a VM that does not end by itself', '900')
     .action(async (bundle, options) => (await import('./boot.ts')).bootCommand(bundle, options));
 
-  const collect = (value: string, previous: string[] = []) => [...previous, value];
   cvm
     .command('measure')
     .description('compute launch digests: of a bundle, or of firmware, kernel, initrd and command line')
@@ -93,14 +94,37 @@ function program(): Command {
     .option('--json', 'print JSON')
     .action(async (bundle, options) => (await import('./verify.ts')).verifyCommand(bundle, options));
 
-  const kbs = cvm.command('kbs').description('the development key broker');
+  const kbs = cvm.command('kbs').description('key brokers: check one, serve the development one');
   kbs
     .command('serve')
     .description('serve the keys of development bundles (KBS protocol 0.4.0, sample TEE) until interrupted')
     .option('--listen <host:port>', 'address', '127.0.0.1:8999')
     .option('--digest <hex>', 'launch digest that a sample handshake is taken to prove')
     .option('--opa <path>', 'judge by policy.rego itself, with this OPA')
+    .option('--era <field|main>', 'release whose answers it gives: v0.14 (field) or v0.21 (main)', 'field')
+    .option('--in-memory', 'keep what administrators send in memory only')
+    .option('--sample-claims', 'treat sample evidence as the real broker does, not as SEV-SNP')
+    .option('--shipped-policy', "judge by the release's own default policy until one is posted")
+    .option('--insecure-tokens', 'accept attestation tokens that only their own header vouches for')
+    .option('--insecure-api', 'let everybody administer')
+    .option(
+      '--fault <spec...>',
+      'slow=<ms>, 401, 500, drop, drop-answer or stale-nonce; with ,first=<n> and ,path=<pattern>',
+    )
     .action(async (options) => (await import('./kbs-serve.ts')).kbsServeCommand(options));
+
+  kbs
+    .command('check')
+    .description('probe a key broker for what would give keys away; changes nothing there')
+    .option('--config <builder.yml>', 'settings; the builder.yml beside cvm_build.sh unless given')
+    .option('--url <address>', 'key broker, in place of the one in builder.yml')
+    .option('--ca <pem>', 'its certificate')
+    .option('--admin-key <pem>', "administrator's key, for this address")
+    .option('--admin-token <file>', "administrator's token, for this address")
+    .option('--json', 'print JSON')
+    .action(async (options) => (await import('./kbs-check.ts')).kbsCheckCommand(options));
+
+  addPolicyCommands(cvm.command('policy').description('registry of images, policy of the key broker'));
 
   cvm
     .command('logs')

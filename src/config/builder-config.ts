@@ -13,11 +13,17 @@ export interface BuilderConfig {
     /** Files; at most one of the two is given. */
     adminKey: string | undefined;
     adminToken: string | undefined;
+    /** Claims of tokens made with the key. */
+    adminIssuer: string;
+    adminRole: string;
     /** `<repository>/<type>`. */
     resourcePrefix: string;
     push: 'auto' | 'never' | 'script';
+    acceptInsecure: boolean;
   };
   policyDirectory: string | undefined;
+  /** Path of Open Policy Agent. */
+  opa: string | undefined;
   /** Lowest versions, 0 to 255, of what the host's report must claim. */
   minTcb: {
     bootloader: number | undefined;
@@ -65,10 +71,14 @@ function normalised(values: BuilderValues): BuilderConfig {
       ca: kbs.ca,
       adminKey: kbs.admin_key,
       adminToken: kbs.admin_token,
+      adminIssuer: kbs.admin_issuer,
+      adminRole: kbs.admin_role,
       resourcePrefix: kbs.resource_prefix,
       push: kbs.push,
+      acceptInsecure: kbs.accept_insecure,
     },
     policyDirectory: values.policy_directory,
+    opa: values.opa,
     minTcb: {
       bootloader: min_tcb.bootloader,
       tee: min_tcb.tee,

@@ -6,6 +6,11 @@ import { path, sha256 } from './values.ts';
 const segment = '[a-zA-Z0-9_-][a-zA-Z0-9_.-]{0,99}';
 const resourcePrefix = new RegExp(`^${segment}/${segment}$`);
 
+const tokenClaim = (what: string, fallback: string) =>
+  described(z.string().regex(/^[\x21-\x7e]{1,200}$/), what, 'printable ASCII without blanks').default(
+    fallback,
+  );
+
 const kbs = described(
   z.object({
     url: described(
@@ -15,11 +20,19 @@ const kbs = described(
     ).optional(),
     ca: path("Certificate (PEM) that the KBS's own must chain to; the only one the CVM trusts.").optional(),
     admin_key: path(
-      'Private key (PEM) of the KBS admin, for kbs-client up to v0.20. Stays on this machine.',
+      'Ed25519 private key (PEM) of the KBS admin, from which a token is made for each request. Stays on this machine.',
     ).optional(),
     admin_token: path(
-      'File with the KBS admin token, for kbs-client from v0.21 on. Stays on this machine.',
+      'File with a ready token of the KBS admin, in place of admin_key. Stays on this machine.',
     ).optional(),
+    admin_issuer: tokenClaim(
+      'Issuer ("iss") of tokens made with admin_key, as a KBS from v0.21 on expects it.',
+      'cvm-builder',
+    ),
+    admin_role: tokenClaim(
+      'Role of tokens made with admin_key, as a KBS from v0.21 on expects it.',
+      'image-builder',
+    ),
     resource_prefix: described(
       z.string().regex(resourcePrefix),
       'Repository and type under which disk keys are kept; a key lives at <prefix>/<image id>.',
@@ -27,9 +40,14 @@ const kbs = described(
     ).default('keys/root'),
     push: described(
       z.enum(['auto', 'never', 'script']),
-      'Whether a build hands key and policy to the KBS (auto), writes a script that does (script), or neither (never).',
+      'Whether a production build ends by handing policy, key and reference values to the KBS: where the admin key or token is known (auto), by set-policy.sh of the policy directory (script), or not (never).',
       'auto, never or script',
-    ).default('never'),
+    ).default('auto'),
+    accept_insecure: described(
+      z.boolean(),
+      'Push also to a KBS that would hand keys to people with forged tokens. For trials only.',
+      'true or false',
+    ).default(false),
   }),
   'The key broker that releases disk keys.',
   'a map with url and ca',
@@ -106,6 +124,9 @@ export const builderSchema = z
     kbs: kbs.prefault({}),
     policy_directory: path(
       'Folder of policy.rego and of the registry of images. /shared/policy if absent and that exists.',
+    ).optional(),
+    opa: path(
+      'Open Policy Agent, by which the policy is run before it is written; the opa on PATH if absent.',
     ).optional(),
     min_tcb: minTcb.prefault({}),
     base: base.prefault({}),

@@ -2,7 +2,7 @@ import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { expect, test } from 'vitest';
-import { projectRoot } from '../../src/build/settings.ts';
+import { projectRoot } from '../../src/build/builder-file.ts';
 import { workDirectory } from '../../src/host/temp.ts';
 import { built } from './built.ts';
 import { expectWorkloadEnded, useFolder, type Vm } from './harness.ts';

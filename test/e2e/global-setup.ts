@@ -2,8 +2,9 @@ import { chmod, cp, mkdir, readdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { execa } from 'execa';
 import type { TestProject } from 'vitest/node';
+import { projectRoot } from '../../src/build/builder-file.ts';
 import { developmentKbsUrl } from '../../src/build/key-broker.ts';
-import { loadSettings, projectRoot } from '../../src/build/settings.ts';
+import { loadSettings } from '../../src/build/settings.ts';
 import { build, buildOptions } from '../../src/build.ts';
 import { bundleFolderPattern, readManifest } from '../../src/bundle/index.ts';
 import { workDirectory } from '../../src/host/temp.ts';
@@ -81,7 +82,7 @@ async function buildProduction(output: string, state: string, twin: BuiltBundle)
   const settings = { ...(await loadSettings(request)), binaries };
   const { result } = await build.graph.run({
     options: buildOptions(settings),
-    targets: build.targets,
+    targets: await build.targetsOf(settings),
     signal: new AbortController().signal,
   });
   const { folder, archive, handoff, manifest } = result;

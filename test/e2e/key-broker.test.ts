@@ -2,7 +2,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { expect, test } from 'vitest';
-import { projectRoot } from '../../src/build/settings.ts';
+import { projectRoot } from '../../src/build/builder-file.ts';
 import { measureLaunch } from '../../src/bundle/index.ts';
 import { workDirectory } from '../../src/host/temp.ts';
 import { startDevelopmentKbs } from '../../src/kbs/dev-kbs/index.ts';

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { projectRoot } from '../../src/build/settings.ts';
+import { projectRoot } from '../../src/build/builder-file.ts';
 import { readManifest } from '../../src/bundle/index.ts';
 import { built } from './built.ts';
 import { flipByte } from './drives.ts';

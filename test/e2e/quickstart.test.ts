@@ -2,7 +2,7 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { projectRoot } from '../../src/build/settings.ts';
+import { projectRoot } from '../../src/build/builder-file.ts';
 import { bundleFiles } from '../../src/bundle/index.ts';
 import { built } from './built.ts';
 import { type Boot, expectWorkloadEnded, showOnFailure, useFolder, type Vm } from './harness.ts';

@@ -34,8 +34,8 @@ describe('failure codes', () => {
 });
 
 describe('commands', () => {
-  const main = read('src/cli/main.ts');
-  const known = allMatches(main, /\.command\('([a-z-]+)'\)/g);
+  const main = filesIn('src/cli').map(read).join('\n');
+  const known = allMatches(main, /(?:\.command|\badd)\('([a-z-]+)'/g);
   const options = new Set(allMatches(main, /'(--[a-z-]+)/g));
 
   /** Code of a document: spans, and the lines of blocks. */
@@ -55,7 +55,7 @@ describe('commands', () => {
 
   it('are all in the README', () => {
     const text = read('README.md');
-    expect(known.filter((word) => !new RegExp(`\`cvm (?:kbs )?${word}\\b`).test(text))).toEqual([]);
+    expect(known.filter((word) => !new RegExp(`\`cvm (?:kbs |policy )?${word}\\b`).test(text))).toEqual([]);
   });
 
   it('are given only options that they have', () => {

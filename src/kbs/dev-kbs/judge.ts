@@ -1,45 +1,56 @@
-import { mkdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { execa } from 'execa';
-import { messageOf } from '../../host/errors.ts';
-import { spawnOptions } from '../../host/run.ts';
-import { workDirectory } from '../../host/temp.ts';
-import { digestEncodings } from '../policy/entry.ts';
 import type { ImageRecord } from '../registry/record.ts';
 import { evidenceOf, type TokenClaims } from './attestation-token.ts';
+import { type Era, eras } from './era/index.ts';
+import { evaluate } from './judge/opa.ts';
+import { allowedByRecord, hexDigest } from './judge/record.ts';
+import { allowedByShipped } from './judge/shipped.ts';
 import { Refusal } from './refusal.ts';
 
+/** Which policy counts, and where it comes from. */
+export interface PolicyInForce {
+  /** Undefined where there is no file beside the registry. */
+  text: string | undefined;
+  source: 'posted' | 'shipped' | 'registry';
+}
+
+export interface Question {
+  policy: PolicyInForce;
+  /** The policy beside the registry. */
+  own: string | undefined;
+  era: Era;
+  /** Path of Open Policy Agent. */
+  opa: string | undefined;
+  path: string;
+  /** The active development image that has the path. */
+  image: ImageRecord | undefined;
+  claims: TokenClaims;
+}
+
 /**
- * The policy's rule in our own words, for machines without a policy engine: the image that owns the path is active,
- * the digest is one of its own, debugging and migration are off.
+ * Judges a request. With Open Policy Agent the text in force decides: one that was posted or shipped as the era asks
+ * it, the one beside the registry as both eras ask it, because it has to serve both. Without, the registry's records
+ * stand for our own text, and the shipped policies are known; any other text is refused, not guessed at.
+ * @throws Refusal `PolicyEngine`
  */
-export function allowedByRecord(image: ImageRecord | undefined, claims: TokenClaims): boolean {
-  const { snp } = evidenceOf(claims);
-  if (image === undefined || image.status !== 'active' || snp === undefined) return false;
-  if (snp.policy_debug_allowed !== false || snp.policy_migrate_ma !== false) return false;
-  return image.digests.some(({ hex }) => hex === snp.measurement);
+export async function allowed(question: Question): Promise<boolean> {
+  const { policy, own, era, opa, path, image, claims } = question;
+  if (opa === undefined) {
+    if (policy.source === 'registry' || policy.text === own) return allowedByRecord(image, claims);
+    const answer = allowedByShipped(policy.text ?? '', claims);
+    if (answer !== undefined) return answer;
+    throw new Refusal('PolicyEngine', 'only Open Policy Agent can judge the posted policy: start with --opa');
+  }
+  if (policy.text === undefined) throw new Refusal('PolicyEngine', 'there is no policy');
+  if (policy.source === 'registry') return allowedByPolicy(opa, policy.text, path, claims);
+  const value = await evaluate(opa, era.policy, policy.text, path, claims);
+  if (typeof value === 'boolean') return value;
+  if (era.policy.undecided === 'deny') return false;
+  throw new Refusal('PolicyEngine', `allow is ${value === undefined ? 'undefined' : 'not a boolean'}`);
 }
-
-/** One release's way of asking a policy. */
-interface Era {
-  data: (path: string) => unknown;
-  measurement: (hex: string) => string;
-}
-
-/** Brokers up to v0.16 and from v0.18 on; one policy text must answer both alike. */
-const eras: Era[] = [
-  {
-    data: (path) => ({ 'resource-path': `resource/${path}` }),
-    measurement: (hex) => digestEncodings(hex).base64,
-  },
-  {
-    data: (path) => ({ plugin: 'resource', 'resource-path': path.split('/'), query: {} }),
-    measurement: (hex) => hex,
-  },
-];
 
 /**
- * Asks a policy text through Open Policy Agent, once as an old broker and once as a new one does.
+ * Asks a policy text through Open Policy Agent, once as an old broker and once as a new one does; anything but `true`
+ * is a no.
  * @param opa path of the program.
  * @throws Refusal `PolicyEngine` where the text cannot be evaluated or the two eras disagree.
  */
@@ -49,14 +60,10 @@ export async function allowedByPolicy(
   path: string,
   claims: TokenClaims,
 ): Promise<boolean> {
-  await using work = await workDirectory();
   const answers: boolean[] = [];
-  for (const [index, era] of eras.entries()) {
-    const folder = join(work.path, String(index));
-    await mkdir(folder);
-    await writeFile(join(folder, 'policy.rego'), policy);
-    await writeFile(join(folder, 'data.json'), JSON.stringify(era.data(path)));
-    answers.push(await evaluate(opa, folder, withMeasurement(claims, era.measurement)));
+  for (const era of Object.values(eras)) {
+    const input = withMeasurement(claims, era.measurement);
+    answers.push((await evaluate(opa, era.policy, policy, path, input)) === true);
   }
   if (answers.some((answer) => answer !== answers[0])) {
     throw new Refusal('PolicyEngine', 'the policy answers older and newer brokers differently');
@@ -67,22 +74,6 @@ export async function allowedByPolicy(
 function withMeasurement(claims: TokenClaims, encode: (hex: string) => string): TokenClaims {
   const input = structuredClone(claims);
   const { snp } = evidenceOf(input);
-  if (snp !== undefined) snp.measurement = encode(String(snp.measurement));
+  if (snp !== undefined) snp.measurement = encode(hexDigest(snp.measurement));
   return input;
-}
-
-/** `data.policy.allow`; anything but `true`, also undefined, is a no. */
-async function evaluate(opa: string, folder: string, input: TokenClaims): Promise<boolean> {
-  const files = ['--data', join(folder, 'policy.rego'), '--data', join(folder, 'data.json')];
-  const args = ['eval', '--format', 'json', '--stdin-input', ...files, 'data.policy.allow'];
-  try {
-    const { stdout } = await execa(opa, args, {
-      ...spawnOptions({ input: JSON.stringify(input) }),
-      timeout: 20_000,
-    });
-    const { result } = JSON.parse(String(stdout)) as { result?: { expressions: { value: unknown }[] }[] };
-    return result?.[0]?.expressions[0]?.value === true;
-  } catch (error) {
-    throw new Refusal('PolicyEngine', `opa: ${messageOf(error).split('\n').slice(0, 6).join(' | ')}`);
-  }
 }

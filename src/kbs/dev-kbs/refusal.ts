@@ -1,51 +1,60 @@
-/** The key broker's names for what went wrong, as they end the `type` URL of its error bodies. */
+import { messageOf } from '../../host/errors.ts';
+
+/**
+ * What went wrong, by the names that end the `type` URL of an error body at the field's release; an era's `describe`
+ * says how it names them. `PolicyRequest` is a body that holds no policy at all.
+ */
 export type RefusalType =
   | 'AdminAuth'
   | 'AttestationError'
-  | 'InvalidRequestPath'
   | 'JweError'
   | 'PluginInternalError'
   | 'PluginNotFound'
   | 'PolicyDeny'
   | 'PolicyEngine'
+  | 'PolicyRequest'
   | 'RvpsError'
   | 'TokenNotFound'
   | 'TokenVerifierError';
-
-/** Texts that say no more than the type, as the real broker's do: a client learns nothing else. */
-const details: Partial<Record<RefusalType, string>> = {
-  JweError: 'JWE failed',
-  PluginInternalError: 'Plugin internal error',
-  PolicyDeny: 'Access denied by policy',
-  PolicyEngine: 'Policy engine error',
-  TokenNotFound: 'Attestation Token not found',
-  TokenVerifierError: 'Token Verifier error',
-};
 
 /** An answer other than 200, with the key broker's error body. */
 export class Refusal extends Error {
   readonly type: RefusalType;
   /** For the log of this process only; holds no secret. */
   readonly reason: string;
-  /** 401 for everything but paths that lead nowhere, as the real broker answers. */
-  readonly status: 401 | 404;
+  /** What the client is told, where its era says more than the type. */
+  readonly told: string;
 
-  constructor(type: RefusalType, reason: string) {
-    super(details[type] ?? reason);
+  constructor(type: RefusalType, reason: string, told = reason) {
+    super(`${type}: ${reason}`);
     this.name = 'Refusal';
     this.type = type;
     this.reason = reason;
-    this.status = type === 'PluginNotFound' || type === 'InvalidRequestPath' ? 404 : 401;
-  }
-
-  /** The error body: a type URL and a text. */
-  body(): string {
-    const type = `https://github.com/confidential-containers/kbs/errors/${this.type}`;
-    return JSON.stringify({ type, detail: this.message });
+    this.told = told;
   }
 }
 
-/** The refusal for whatever goes wrong in the two steps of a handshake. */
-export function handshakeRefusal(step: 'Auth' | 'Attest', reason: string): Refusal {
-  return new Refusal('AttestationError', `Attestation error: RCAR handshake ${step} failed: ${reason}`);
+/**
+ * The refusal for whatever goes wrong in the two steps of a handshake.
+ * @param told what the client is told, where that repeats its own words.
+ */
+export function handshakeRefusal(step: 'Auth' | 'Attest', reason: string, told = reason): Refusal {
+  return new Refusal('AttestationError', reason, `RCAR handshake ${step} failed: ${told}`);
+}
+
+/** What the web framework in front of the broker answers by itself: a status without the broker's error body. */
+export class HttpRefusal extends Error {
+  readonly status: 404 | 405 | 413 | 500;
+
+  constructor(status: 404 | 405 | 413 | 500, reason: string) {
+    super(reason);
+    this.name = 'HttpRefusal';
+    this.status = status;
+  }
+}
+
+/** The message of an error, for the log; a parser's is left out, because it quotes what was parsed. */
+export function reasonOf(error: unknown): string {
+  if (error instanceof SyntaxError) return 'malformed';
+  return error instanceof Refusal ? error.reason : messageOf(error);
 }

@@ -1,4 +1,4 @@
-import type { ImageRecord } from '../registry/record.ts';
+import { type ImageRecord, launchDigestsOf } from '../registry/record.ts';
 
 /** Both texts by which key brokers of different releases name one launch digest. */
 export interface DigestEncodings {
@@ -14,8 +14,8 @@ export function digestEncodings(hex: string): DigestEncodings {
 }
 
 /** Every text a key broker may name one of the image's launch digests by, sorted, each once. */
-export function measurementsOf(record: Pick<ImageRecord, 'digests'>): string[] {
-  const all = record.digests.flatMap(({ hex }) => Object.values(digestEncodings(hex)) as string[]);
+export function measurementsOf(record: Pick<ImageRecord, 'digests' | 'adopted'>): string[] {
+  const all = launchDigestsOf(record).flatMap((hex) => Object.values(digestEncodings(hex)) as string[]);
   return [...new Set(all)].sort();
 }
 
@@ -25,9 +25,10 @@ export function measurementsOf(record: Pick<ImageRecord, 'digests'>): string[] {
  */
 export function policyEntry(record: ImageRecord): string {
   const whose = record.project === undefined ? [record.name] : [record.name, record.project];
+  const since = record.adopted === undefined ? `built ${record.builtAt}` : `taken over ${record.adopted.at}`;
   const digests = measurementsOf(record).map((text) => `\t\t${JSON.stringify(text)},`);
   return [
-    `\t# image ${record.id} of ${whose.map((text) => JSON.stringify(text)).join(' in project ')}, built ${record.builtAt}`,
+    `\t# image ${record.id} of ${whose.map((text) => JSON.stringify(text)).join(' in project ')}, ${since}`,
     `\t${JSON.stringify(record.resourcePath)}: {`,
     ...digests,
     '\t},',

@@ -1,38 +1,60 @@
-/** What makes a policy unfit to hold rules of ours, as sentences; and what its author should look at. */
-export interface PolicyFindings {
-  refusals: string[];
-  warnings: string[];
-}
+import { checkAllow } from './lint/allow.ts';
+import { type LintFinding, type Remark, refusal, type Subject } from './lint/finding.ts';
+import { checkBodies, checkImports, checkPackage } from './lint/header.ts';
+import { checkFunctions, checkNames } from './lint/names.ts';
+import { checkPath } from './lint/path.ts';
+import { positionsOf } from './rego/positions.ts';
+import { type Rule, readModule } from './rego/statements.ts';
 
-/** Strings and comments of Rego: `"…"`, raw strings in backquotes, `#` to the end of the line. */
-const stringOrComment = /"(?:[^"\\\n]|\\.)*"|`[^`]*`|#[^\n]*/g;
+export type { LintFinding, LintRule } from './lint/finding.ts';
 
-/** The text without comments and with every string emptied, so that patterns see code only. */
-function codeOf(text: string): string {
-  return text.replaceAll(stringOrComment, (match) => (match.startsWith('#') ? '' : '""'));
+export interface LintOptions {
+  /** The builder's managed part, which stands or will stand beside the text: known, but not judged. */
+  beside?: string;
+  /** Offsets of the managed part where it lies in the text itself. */
+  managed?: { start: number; end: number } | undefined;
 }
 
 /**
- * Reads the part of a policy that is not ours. A policy engine before regorus 0.5 takes `allow if {…}` without
- * `import rego.v1` for a rule that is always true; another package's rules are never asked, or leave ours unasked.
+ * Reads a resource policy as the engines of all key brokers would, and says what is dangerous or dead on any of
+ * them. What cannot be read is refused:
+ * nobody can tell what it releases.
+ * @returns findings in the order of the text.
  */
-export function lintPolicy(unmanaged: string): PolicyFindings {
-  const code = codeOf(unmanaged);
-  const refusals: string[] = [];
-  const warnings: string[] = [];
-  const packages = [...code.matchAll(/^[ \t]*package[ \t]+(\S+)/gm)].map((match) => match[1]!);
-  if (packages.length === 0) refusals.push('it has no "package policy"');
-  const foreign = packages.find((name) => name !== 'policy');
-  if (foreign !== undefined) refusals.push(`it is of package ${foreign}, not policy`);
-  if (!/^[ \t]*import[ \t]+rego\.v1[ \t]*;?[ \t]*\r?$/m.test(code)) {
-    refusals.push('it lacks "import rego.v1", without which older key brokers allow everything');
+export function lintPolicy(text: string, options: LintOptions = {}): LintFinding[] {
+  const { beside, managed } = options;
+  const module = readModule(text);
+  const rules = module.statements.filter((statement) => statement.kind === 'rule');
+  const others = beside === undefined ? [] : readModule(beside).statements;
+  const known = new Map<string, Rule[]>();
+  for (const rule of [...rules, ...others]) {
+    if (rule.kind === 'rule') known.set(rule.name, [...(known.get(rule.name) ?? []), rule]);
   }
-  const own = /^[ \t]*(?:default[ \t]+)?(cvm_[a-z_]+)\b/m.exec(code)?.[1];
-  if (own !== undefined) refusals.push(`it defines ${own}, a name of the managed part`);
-  if (/^[ \t]*default[ \t]+allow[ \t]*:?=[ \t]*true\b/m.test(code)) {
-    refusals.push('it allows everything by default ("default allow := true")');
-  } else if (/^[ \t]*allow\b/m.test(code)) {
-    warnings.push('it has further "allow" rules: make sure that none of them releases a disk key');
-  }
-  return { refusals, warnings };
+  const subject: Subject = {
+    module,
+    packages: module.statements.filter((statement) => statement.kind === 'package'),
+    imports: module.statements.filter((statement) => statement.kind === 'import'),
+    rules,
+    known,
+    besideManaged: beside !== undefined,
+    isManaged: (at) => managed !== undefined && at >= managed.start && at < managed.end,
+  };
+  const remarks: Remark[] = module.faults.map(({ at, message }) =>
+    refusal('syntax', at, `it cannot be read: ${message}`, 'write each statement on a line of its own'),
+  );
+  const unreadable = module.statements.length === 0 && remarks.length > 0;
+  const checks = unreadable
+    ? []
+    : [checkPackage, checkImports, checkBodies, checkNames, checkFunctions, checkAllow, checkPath];
+  for (const check of checks) remarks.push(...check(subject));
+  const positionAt = positionsOf(text);
+  return remarks
+    .sort((one, other) => one.at - other.at)
+    .map(({ at, ...rest }) => ({ ...rest, ...positionAt(at) }));
+}
+
+/** `FILE:line:column: refuse: message`, as compilers write it. */
+export function formatFinding(file: string, finding: LintFinding): string {
+  const { line, column, severity, message } = finding;
+  return `${file}:${line}:${column}: ${severity === 'refuse' ? 'refuse' : 'warning'}: ${message}`;
 }

@@ -1,82 +1,103 @@
-import { mkdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { hasCode, messageOf, UserError } from '../../host/errors.ts';
+import { mkdir } from 'node:fs/promises';
+import { UserError } from '../../host/errors.ts';
 import { writeFileAtomic } from '../../host/files.ts';
-import { readTemplate } from '../../host/template.ts';
+import type { ImageRecord } from '../registry/record.ts';
 import { lockPolicyDirectory, readRegistry } from '../registry/registry.ts';
-import { lintPolicy } from './lint.ts';
-import { fillPolicy, type MinimumTcb, splitPolicy } from './text.ts';
+import { formatFinding, type LintFinding, type LintRule, lintPolicy } from './lint.ts';
+import { freshPolicy, partsOf, policyPath, readPolicy, withManaged, withoutManaged } from './policy-file.ts';
+import { findRegoEngine } from './rego-engine.ts';
+import { selfTest } from './self-test.ts';
+import type { MinimumTcb, PolicyParts } from './text.ts';
 
+export { policyPath } from './policy-file.ts';
 export type { MinimumTcb } from './text.ts';
-
-/** Absolute path of a policy directory's resource policy. */
-export function policyPath(directory: string): string {
-  return join(directory, 'policy.rego');
-}
 
 export interface WritePolicyOptions {
   minTcb?: MinimumTcb | undefined;
+  /** Path of Open Policy Agent, to try the text before it is written; the one on PATH unless given. */
+  opa?: string | undefined;
   signal?: AbortSignal | undefined;
+}
+
+export interface WrittenPolicy {
+  path: string;
+  text: string;
+  changed: boolean;
+  /** About rules that are not ours. */
+  warnings: string[];
+  /** How the text was tried, in a sentence; empty where it did not change. */
+  notes: string[];
 }
 
 /**
  * Brings a directory's policy.rego up to date with its registry: the part between the marks is replaced, everything
- * else stays byte for byte; without marks the part is appended; without a file a whole policy is written.
- * @returns the file, its text, whether it changed, and warnings about rules that are not ours.
- * @throws UserError where the file's other rules would make ours unsafe or unheard (see {@link lintPolicy}).
+ * else stays byte for byte; without marks the part is appended; without a file a whole policy is written. Where a
+ * Rego engine is at hand, a changed text is tried first.
+ * @throws UserError where the file's other rules would make ours unsafe or unheard (see {@link lintPolicy}), or the
+ * text fails its trial; the file is then as it was.
  */
 export async function writePolicy(
   directory: string,
   options: WritePolicyOptions = {},
-): Promise<{ path: string; text: string; changed: boolean; warnings: string[] }> {
+): Promise<WrittenPolicy> {
   await mkdir(directory, { recursive: true });
   await using _lock = await lockPolicyDirectory(directory, options.signal);
   const path = policyPath(directory);
   const images = (await readRegistry(directory))?.images ?? [];
-  const fresh = fillPolicy(await readTemplate('policy.rego'), images, options.minTcb);
   const present = await readPolicy(path);
-  const { text, warnings } =
-    present === undefined ? { text: fresh, warnings: [] } : merge(path, present, fresh);
+  const { text, warnings } = await composePolicy(path, present, images, options.minTcb);
   const changed = text !== present;
+  const notes = changed ? [await tryBeforeWriting(text, images, options)] : [];
   if (changed) await writeFileAtomic(path, text, 0o644);
-  return { path, text, changed, warnings };
+  return { path, text, changed, warnings, notes };
 }
 
-/** Text of a policy file, undefined where there is none. Not UTF-8 is refused: it could not be kept byte for byte. */
-async function readPolicy(path: string): Promise<string | undefined> {
-  let bytes: Buffer;
-  try {
-    bytes = await readFile(path);
-  } catch (error) {
-    if (hasCode(error, 'ENOENT')) return undefined;
-    throw error;
-  }
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch (error) {
-    throw new UserError(`cannot update the policy ${path}: it is not UTF-8 text`, { cause: error });
-  }
-}
+/** Findings about rules of others that harm nothing of ours: they do not stop a build. */
+const harmlessToOurs: readonly LintRule[] = ['path-one-form'];
 
-/** Puts the managed part of a fresh policy into a present one. */
-function merge(path: string, present: string, fresh: string): { text: string; warnings: string[] } {
-  const refuse = (cause: string, hint: string) =>
-    new UserError(`cannot update the policy ${path}: ${cause}`, { hint });
-  let parts: ReturnType<typeof splitPolicy>;
-  try {
-    parts = splitPolicy(present);
-  } catch (error) {
-    throw refuse(
-      messageOf(error),
-      'leave exactly one "# BEGIN cvm-builder" and one "# END cvm-builder" line, or none',
+/**
+ * The text that a policy file gets for a registry's images.
+ * @throws UserError listing what forbids it, with `file:line:column` each.
+ */
+export async function composePolicy(
+  path: string,
+  present: string | undefined,
+  images: readonly ImageRecord[],
+  minimum: MinimumTcb | undefined,
+): Promise<{ text: string; warnings: string[] }> {
+  const fresh = await freshPolicy(images, minimum);
+  if (present === undefined) return { text: fresh.text, warnings: [] };
+  const parts = partsOf(path, present);
+  const findings = lintOthers(parts, fresh.managed);
+  const stops = ({ severity, rule }: LintFinding) => severity === 'refuse' && !harmlessToOurs.includes(rule);
+  const refused = findings.filter(stops);
+  if (refused.length > 0) {
+    throw new UserError(
+      `cannot update the policy ${path}: ${refused.map(({ message }) => message).join('; ')}`,
+      {
+        details: refused.map((finding) => `${formatFinding(path, finding)}; ${finding.remedy}`),
+        hint: 'correct it by hand, or move the file away to have a new one written',
+      },
     );
   }
-  const { before, managed, after } = parts;
-  const { refusals, warnings } = lintPolicy(`${before}\n${after}`);
-  if (refusals.length > 0) {
-    throw refuse(refusals.join('; '), 'correct it by hand, or move the file away to have a new one written');
-  }
-  const separator = managed === '' && before !== '' && !before.endsWith('\n') ? '\n' : '';
-  const text = before + separator + splitPolicy(fresh).managed + after;
-  return { text, warnings: warnings.map((warning) => `${path}: ${warning}`) };
+  const warnings = findings.map(({ line, message }) => `${path}:${line}: ${message}`);
+  return { text: withManaged(parts, fresh.managed), warnings };
+}
+
+/** Judges a policy file's rules outside of the managed part, which they are to stand beside. */
+export function lintOthers(parts: PolicyParts, managed: string): LintFinding[] {
+  return lintPolicy(withoutManaged(parts), { beside: managed });
+}
+
+/** Runs the self-test where an engine is at hand. @returns what was done, as a sentence. */
+export async function tryBeforeWriting(
+  text: string,
+  images: readonly ImageRecord[],
+  options: WritePolicyOptions,
+): Promise<string> {
+  const engine = findRegoEngine(options.opa);
+  if (engine === undefined) return 'the policy was written without trying it: no "opa" is on PATH';
+  const { minTcb, signal } = options;
+  const cases = await selfTest(text, images, { engine, minTcb, signal });
+  return `the policy was tried with ${cases} requests before it was written`;
 }

@@ -2,6 +2,9 @@ import { fillTemplate } from '../../host/template.ts';
 import type { ImageRecord } from '../registry/record.ts';
 import { policyEntry } from './entry.ts';
 
+/** The parts of a TCB version that attestation tokens tell, in the order of the policy. */
+export const tcbParts = ['bootloader', 'tee', 'snp', 'microcode'] as const;
+
 /** Lowest reported TCB versions of the platform that may fetch a key; parts left out are not asked for. */
 export interface MinimumTcb {
   bootloader?: number;
@@ -70,8 +73,7 @@ function byResourcePath(one: ImageRecord, other: ImageRecord): number {
 }
 
 function tcbConditions(minimum: MinimumTcb): string {
-  const parts = ['bootloader', 'tee', 'snp', 'microcode'] as const;
-  const conditions = parts.flatMap((part) => {
+  const conditions = tcbParts.flatMap((part) => {
     const version = minimum[part];
     if (version === undefined) return [];
     if (!Number.isInteger(version) || version < 0 || version > 255) {

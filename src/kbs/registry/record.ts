@@ -20,6 +20,8 @@ const label = z
   // biome-ignore lint/suspicious/noControlCharactersInRegex: keeping them out is the purpose
   .regex(/^[^\u0000-\u001f\u007f\u2028\u2029]*$/, 'must hold no control characters');
 
+const launchDigest = z.string().regex(launchDigestPattern, 'must be 96 lower-case hex digits');
+
 /** One launch digest of an image, with what it was computed from. */
 export const launchDigestRecord = z.strictObject({
   vcpus: z.int().positive(),
@@ -28,7 +30,7 @@ export const launchDigestRecord = z.strictObject({
   /** SEV guest features, as `0x1`. */
   guestFeatures: z.string().regex(/^0x[0-9a-f]{1,16}$/, 'must be hexadecimal like 0x1'),
   firmwareSha256: z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 lower-case hex digits'),
-  hex: z.string().regex(launchDigestPattern, 'must be 96 lower-case hex digits'),
+  hex: launchDigest,
 });
 
 /** What the key broker's side knows about one image. Holds no secret. */
@@ -44,7 +46,11 @@ export const imageRecord = z
       .string()
       .regex(resourcePathPattern, 'must be three segments of letters, digits, "_", "-" and inner "."')
       .refine((path) => path.split('/').every((part) => part.length <= 255), 'has a segment over 255 bytes'),
-    digests: z.array(launchDigestRecord).min(1),
+    /** Empty only for an image that was taken over from an older builder's policy. */
+    digests: z.array(launchDigestRecord),
+    /** Launch digests whose origin nobody recorded: they stood in the policy of an older builder. */
+    adopted: z.strictObject({ at: z.iso.datetime(), digests: z.array(launchDigest).min(1) }).optional(),
+    /** Of an image that was taken over: when that was. */
     builtAt: z.iso.datetime(),
     /** Only an active image may fetch its key. */
     status: z.enum(['active', 'retired']),
@@ -59,8 +65,17 @@ export const imageRecord = z
   .refine((record) => record.kind === 'development' || record.keyFile === undefined, {
     message: 'a production record must not name a key file',
     path: ['keyFile'],
+  })
+  .refine((record) => record.digests.length > 0 || record.adopted !== undefined, {
+    message: 'must hold at least one launch digest',
+    path: ['digests'],
   });
 
 export type LaunchDigestRecord = z.infer<typeof launchDigestRecord>;
 export type ImageRecord = z.infer<typeof imageRecord>;
 export type ImageKind = ImageRecord['kind'];
+
+/** Every launch digest of an image as lower-case hex, wherever it comes from. */
+export function launchDigestsOf({ digests, adopted }: Pick<ImageRecord, 'digests' | 'adopted'>): string[] {
+  return [...digests.map(({ hex }) => hex), ...(adopted?.digests ?? [])];
+}

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { hasCode, UserError } from '../../host/errors.ts';
@@ -106,4 +106,24 @@ export async function storeRegistry(path: string, registry: Registry, before: Lo
   }
   if (before !== undefined) await writeFileAtomic(backupOf(path), before.text, 0o644);
   await writeFileAtomic(path, `${JSON.stringify(checked.data, null, 2)}\n`, 0o644);
+}
+
+/**
+ * {@link storeRegistry}, and another file that is made from it: where `also` fails, the registry is as it was before.
+ * The caller holds the lock.
+ */
+export async function storeRegistryAnd(
+  path: string,
+  registry: Registry,
+  before: LoadedRegistry | undefined,
+  also: () => Promise<void>,
+): Promise<void> {
+  await storeRegistry(path, registry, before);
+  try {
+    await also();
+  } catch (error) {
+    if (before === undefined) await rm(path, { force: true });
+    else await writeFileAtomic(path, before.text, 0o644);
+    throw error;
+  }
 }

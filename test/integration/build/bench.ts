@@ -2,7 +2,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { projectRoot } from '../../../src/build/settings.ts';
+import { projectRoot } from '../../../src/build/builder-file.ts';
 import { registryPath } from '../../../src/kbs/registry/registry.ts';
 import { reachableCheckout } from '../../support/reachable.ts';
 import { seedCache } from './real-base.ts';

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { projectRoot } from '../../../src/build/settings.ts';
+import { projectRoot } from '../../../src/build/builder-file.ts';
 
 let folder: string;
 beforeAll(async () => {

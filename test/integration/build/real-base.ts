@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type Base, buildBase, findFirmware } from '../../../src/base/index.ts';
-import { projectRoot } from '../../../src/build/settings.ts';
+import { projectRoot } from '../../../src/build/builder-file.ts';
 import { defaultCacheRoot, openCache } from '../../../src/graph/cache.ts';
 import { lockFile } from '../../../src/host/lock.ts';
 import { templatePath } from '../../../src/host/template.ts';

@@ -1,10 +1,11 @@
-import { createHash, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { createHash, createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import type { IncomingMessage, OutgoingHttpHeaders } from 'node:http';
 import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { newDiskKey, type Secret } from '../../../src/host/secret.ts';
+import { type AdminTokenOptions, adminToken } from '../../../src/kbs/client/admin-token.ts';
 import {
   type DevelopmentKbs,
   type DevelopmentKbsOptions,
@@ -19,6 +20,8 @@ import { imageOf } from '../../unit/kbs/records.ts';
 /** A development KBS with one registered image, its key, and a clock that the test may turn. */
 export interface Fixture extends AsyncDisposable {
   folder: string;
+  /** Holds ca.crt, ca.key, admin.key and, unless the KBS runs in memory, what administrators send. */
+  stateDirectory: string;
   registryDirectory: string;
   kbs: DevelopmentKbs;
   image: ImageRecord;
@@ -28,10 +31,14 @@ export interface Fixture extends AsyncDisposable {
   clock: { ahead: number };
 }
 
-/** Starts one; its "hardware" reports the first image's digest unless told otherwise. */
+/**
+ * Starts one; its "hardware" reports the first image's digest unless told otherwise. Any option of the KBS may be
+ * given: `await using site = await fixture({ era: 'main', inMemory: true, insecureTokens: true })`.
+ */
 export async function fixture(options: Partial<DevelopmentKbsOptions> = {}): Promise<Fixture> {
   const folder = await mkdtemp(join(tmpdir(), 'development-kbs-'));
   const registryDirectory = join(folder, 'registry');
+  const stateDirectory = join(folder, 'state');
   const key = newDiskKey();
   const unkeyed = imageOf(1, { kind: 'development' });
   const { keyFile } = await writeHandoff(join(folder, 'handoff'), { record: unkeyed, key });
@@ -41,15 +48,19 @@ export async function fixture(options: Partial<DevelopmentKbsOptions> = {}): Pro
   const log: string[] = [];
   const clock = { ahead: 0 };
   const kbs = await startDevelopmentKbs({
-    stateDirectory: join(folder, 'state'),
+    stateDirectory,
     registryDirectory,
     digest: image.digests[0]!.hex,
     log: (line) => log.push(line),
     now: () => Date.now() + clock.ahead,
     ...options,
+  }).catch(async (error) => {
+    await rm(folder, { recursive: true });
+    throw error;
   });
   return {
     folder,
+    stateDirectory,
     registryDirectory,
     kbs,
     image,
@@ -61,6 +72,15 @@ export async function fixture(options: Partial<DevelopmentKbsOptions> = {}): Pro
       await rm(folder, { recursive: true });
     },
   };
+}
+
+/** The Authorization header of an administrator of this KBS, whose token every era takes. */
+export async function admin(
+  kbs: Pick<DevelopmentKbs, 'adminKeyFile'>,
+  options: Omit<AdminTokenOptions, 'key'> = {},
+): Promise<{ authorization: string }> {
+  const key = createPrivateKey(await readFile(kbs.adminKeyFile));
+  return { authorization: `Bearer ${adminToken({ key, ...options })}` };
 }
 
 export interface Reply {

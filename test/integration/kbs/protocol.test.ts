@@ -234,7 +234,7 @@ describe('administration', () => {
     expect(Buffer.from(reply.text, 'base64url').toString()).toBe(policy);
   });
 
-  test('reference values are stored by name and read back, all or one', async () => {
+  test('reference values are stored by name and read back', async () => {
     const headers = await authorization();
     for (const payload of [{ a: [1], b: true }, { a: [2] }]) {
       const encoded = Buffer.from(JSON.stringify(payload)).toString('base64');
@@ -243,9 +243,6 @@ describe('administration', () => {
     }
     const all = await ask(site.kbs, 'GET', '/kbs/v0/reference-value', { headers });
     expect(JSON.parse(all.text)).toEqual({ a: [2], b: true });
-    const one = await ask(site.kbs, 'GET', '/kbs/v0/reference-value/a', { headers });
-    expect(JSON.parse(one.text)).toEqual([2]);
-    expect(refusalOf(await ask(site.kbs, 'GET', '/kbs/v0/reference-value/c', { headers }))).toBe('RvpsError');
   });
 
   test('a key that was sent is released to its image', async () => {
@@ -311,23 +308,15 @@ describe('administration', () => {
 });
 
 describe('transport', () => {
-  test('unknown endpoints and paths answer 404', async () => {
-    for (const [method, path, type] of [
-      ['GET', '/kbs/v0/attestation-policy', 'PluginNotFound'],
-      ['DELETE', resource(), 'PluginNotFound'],
-      ['GET', '/', 'InvalidRequestPath'],
-    ] as const) {
-      const reply = await ask(site.kbs, method, path);
-      expect([reply.status, refusalOf(reply)]).toEqual([404, type]);
-    }
-  });
-
   test('a body over 2 MiB answers 413', async () => {
     const body = Buffer.alloc(2 * 2 ** 20 + 1);
-    const reply = await ask(site.kbs, 'POST', '/kbs/v0/auth', { body }).catch((error) => error);
-    // The answer may be lost where the connection closes while the rest is still being sent.
-    if (!(reply instanceof Error)) expect(reply.status).toBe(413);
-    expect(site.log.at(-1)).toBe('POST /kbs/v0/auth 413 body too large');
+    const reply = await ask(site.kbs, 'POST', '/kbs/v0/auth', { body });
+    expect([reply.status, reply.text]).toEqual([413, '']);
+    expect(site.log.at(-1)).toMatch(/Z POST \/kbs\/v0\/auth 413 none body too large$/);
+    const largest = Buffer.alloc(2 * 2 ** 20, ' ');
+    expect(refusalOf(await ask(site.kbs, 'POST', '/kbs/v0/auth', { body: largest }))).toBe(
+      'AttestationError',
+    );
   });
 
   test('TLS 1.1 is refused', async () => {
@@ -348,11 +337,11 @@ describe('transport', () => {
     const { cookie, token } = await handshake(other.kbs);
     await ask(other.kbs, 'GET', `/kbs/v0/resource/${other.image.resourcePath}`, { headers: { cookie } });
     await ask(other.kbs, 'GET', '/kbs/v0/resource/keys/root/other?a=%0a', { headers: { cookie } });
-    expect(other.log).toEqual([
-      'POST /kbs/v0/auth 200',
-      'POST /kbs/v0/attest 200',
-      `GET /kbs/v0/resource/${other.image.resourcePath} 200`,
-      'GET /kbs/v0/resource/keys/root/other?a=%0a 401 PolicyDeny: not this image, or not this path',
+    expect(other.log.map((line) => line.replace(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z /, ''))).toEqual([
+      'POST /kbs/v0/auth 200 none',
+      'POST /kbs/v0/attest 200 attested',
+      `GET /kbs/v0/resource/${other.image.resourcePath} 200 attested`,
+      'GET /kbs/v0/resource/keys/root/other?… 401 attested PolicyDeny: not this image, or not this path',
     ]);
     expect(other.kbs.requests).toEqual({
       total: 4,

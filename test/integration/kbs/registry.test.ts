@@ -169,7 +169,7 @@ describe('policy file', () => {
     expect(second.text.endsWith(`# END cvm-builder\n${after}`)).toBe(true);
     expect(second.text).toContain(imageOf(2).resourcePath);
     expect(second.text.match(/# BEGIN cvm-builder/g)).toHaveLength(1);
-    expect(second.warnings.join()).toMatch(/further "allow" rules/);
+    expect(second.warnings.join()).toMatch(/further "allow" rule/);
   });
 
   test.each([

@@ -75,6 +75,6 @@ describe('acceptFirmware', () => {
 
   it('refuses what is no firmware', async () => {
     await writeFile(file, 'no firmware');
-    await expect(accept('development')).rejects.toThrow('cannot read firmware: its size is 11 bytes');
+    await expect(accept('development')).rejects.toThrow(`cannot read firmware ${file}: its size is 11 bytes`);
   });
 });

@@ -2,12 +2,12 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { developmentState, policyPlace } from '../../../src/build/policy-place.ts';
 import {
   type BuildRequest,
+  type BuildSettings,
   bundleName,
-  developmentState,
   loadSettings,
-  policyDirectory,
   projectOfKit,
 } from '../../../src/build/settings.ts';
 import { UserError } from '../../../src/host/errors.ts';
@@ -199,6 +199,9 @@ describe('projectOfKit', () => {
   });
 });
 
+const directoryOf = (settings: BuildSettings) =>
+  policyPlace(settings.kind, settings, settings.handoffFolder).directory;
+
 describe('developmentState', () => {
   it('lies in XDG_STATE_HOME where that is absolute, else in ~/.local/state', () => {
     vi.stubEnv('XDG_STATE_HOME', '/state');
@@ -212,12 +215,12 @@ describe('policyDirectory', () => {
   it('is the development state for every development bundle, whatever builder.yml says', async () => {
     vi.stubEnv('XDG_STATE_HOME', folder);
     await put('etc/builder.yml', 'policy_directory: /srv/policy\n');
-    expect(policyDirectory(await load(minimal, { development: true }))).toBe(developmentState());
-    expect(policyDirectory(await load())).toBe('/srv/policy');
+    expect(directoryOf(await load(minimal, { development: true }))).toBe(developmentState());
+    expect(directoryOf(await load())).toBe('/srv/policy');
   });
 
   it('is never the development state for a production bundle', async () => {
     vi.stubEnv('XDG_STATE_HOME', folder);
-    expect(policyDirectory(await load())).not.toContain(developmentState());
+    expect(directoryOf(await load())).not.toContain(developmentState());
   });
 });

@@ -13,8 +13,12 @@ kbs:
   ca: binaries/rootCA.crt
   admin_key: binaries/private.key
   resource_prefix: flare/sites.v1
-  push: auto
+  admin_issuer: builder
+  admin_role: pusher
+  push: script
+  accept_insecure: true
 policy_directory: /shared/policy
+opa: binaries/opa
 min_tcb: {bootloader: 4, tee: 0, snp: 22, microcode: 213}
 base: {suite: bookworm, kernel: linux-image-cloud-amd64}
 machine: {cpu: EPYC-Milan-v2, vcpus: [8, 4, 8], memory: 64, guest_features: 0x21}
@@ -31,10 +35,14 @@ accept_firmware: [${digest}]
           ca: 'binaries/rootCA.crt',
           adminKey: 'binaries/private.key',
           adminToken: undefined,
+          adminIssuer: 'builder',
+          adminRole: 'pusher',
           resourcePrefix: 'flare/sites.v1',
-          push: 'auto',
+          push: 'script',
+          acceptInsecure: true,
         },
         policyDirectory: '/shared/policy',
+        opa: 'binaries/opa',
         minTcb: { bootloader: 4, tee: 0, snp: 22, microcode: 213 },
         base: { image: undefined, suite: 'bookworm', kernel: 'linux-image-cloud-amd64' },
         machine: { cpu: 'EPYC-Milan-v2', vcpus: [4, 8], memoryGib: 64, guestFeatures: 0x21 },
@@ -47,7 +55,12 @@ accept_firmware: [${digest}]
 
   it('has defaults for all, the same with and without a file', () => {
     const defaults = defaultBuilderConfig();
-    expect(defaults.kbs).toMatchObject({ resourcePrefix: 'keys/root', push: 'never', url: undefined });
+    expect(defaults.kbs).toMatchObject({
+      resourcePrefix: 'keys/root',
+      push: 'auto',
+      acceptInsecure: false,
+      url: undefined,
+    });
     expect(defaults.machine).toMatchObject({ cpu: 'EPYC-v4', memoryGib: 8, guestFeatures: 1 });
     expect(parseBuilderConfig('kbs:\nmachine:\n  memory:\nbase: {}\n', 'b.yml').config).toEqual(defaults);
   });

@@ -39,3 +39,11 @@ test('a launch digest that is not 96 lower-case hex digits is refused', () => {
   }
   expect(imageRecord.safeParse(imageOf(1, { digests: [] })).success).toBe(false);
 });
+
+test('an image that was taken over needs no more than digests, and at least one', () => {
+  const adopted = (digests: string[]) =>
+    imageOf(1, { digests: [], adopted: { at: '2026-01-02T03:04:05.000Z', digests } });
+  expect(imageRecord.safeParse(adopted(['a'.repeat(96)])).success).toBe(true);
+  expect(imageRecord.safeParse(adopted([])).success).toBe(false);
+  expect(imageRecord.safeParse(adopted(['A'.repeat(96)])).success).toBe(false);
+});

@@ -1,0 +1,114 @@
+import type { BuilderConfig } from '../config/index.ts';
+import { exitStatus, UserError } from '../host/errors.ts';
+import {
+  type AdminCredential,
+  destroyKeyFile,
+  findKeyFile,
+  openKbs,
+  planPush,
+  productionRegistry,
+  push,
+  pushTurn,
+  readCredential,
+  refuseUnsafe,
+  removeKey,
+  runPushScript,
+} from '../kbs/client/index.ts';
+import type { ImageRecord } from '../kbs/index.ts';
+import type { BuilderFile } from './builder-file.ts';
+import { type KbsAccess, kbsAccess } from './kbs-access.ts';
+
+/** A push of all that a policy directory holds. */
+export interface PushRequest {
+  access: KbsAccess;
+  settings: BuilderConfig['kbs'];
+  policyDirectory: string;
+  /** Brings policy.rego up to date and returns it. */
+  policy: () => Promise<{ path: string; text: string }>;
+  /** Folders `handoff/`, or `handoff/cvm_<id>`, that are searched for keys. */
+  keyFolders: readonly string[];
+  /** Push also to a KBS that believes forged tokens. */
+  acceptInsecure: boolean;
+  signal: AbortSignal;
+  note: (text: string) => void;
+  warn: (text: string) => void;
+}
+
+/**
+ * Brings the key broker up to date: policy, keys, reference values, in this order; by requests of our own, or by the
+ * administrator's script where `kbs.push` says so. A push that was interrupted is simply done again.
+ * @throws UserError where the KBS is unsafe, there is no credential, or a request fails.
+ */
+export function pushImages(request: PushRequest): Promise<void> {
+  return request.settings.push === 'script' ? pushByScript(request) : pushByRequests(request);
+}
+
+async function pushByRequests(request: PushRequest): Promise<void> {
+  const { access, settings, note } = request;
+  const { resourcePrefix } = settings;
+  const kbs = { url: access.url, ca: access.ca?.pem, credential: await administrator(request) };
+  const pushed = await push({ ...request, kbs, resourcePrefix });
+  note(`pushed to ${access.url}: ${pushed.keys.length} keys, ${pushed.active} active images`);
+}
+
+async function pushByScript(request: PushRequest): Promise<void> {
+  const { access, settings, policyDirectory, keyFolders, acceptInsecure, signal, note, warn } = request;
+  await productionRegistry(policyDirectory);
+  using kbs = openKbs({ url: access.url, ca: access.ca?.pem, signal });
+  await using _turn = await pushTurn(policyDirectory, signal);
+  const { resourcePrefix } = settings;
+  await refuseUnsafe(kbs, { resourcePrefix, acceptInsecure, fromAside: true, warn });
+  const registry = await productionRegistry(policyDirectory);
+  const plan = await planPush(registry, await request.policy(), keyFolders);
+  const files = filesOf(access);
+  const { left } = await runPushScript({ policyDirectory, ...plan, kbs: files, signal, output: note });
+  for (const file of left)
+    warn(`${file} is still there: the script did not store the key, or did not remove its file`);
+}
+
+/**
+ * How a build or a retirement reaches the key broker by itself; undefined where the administrator does it by hand, because
+ * builder.yml says so or names no address, key or token.
+ */
+export async function automaticAccess(
+  { builder, builderFolder }: BuilderFile,
+  binaries?: string,
+): Promise<KbsAccess | undefined> {
+  const { push: how, url } = builder.kbs;
+  if (how === 'never' || url === undefined) return undefined;
+  const access = await kbsAccess(builder, builderFolder, binaries);
+  const known = access.keyFile !== undefined || access.tokenFile !== undefined;
+  return how === 'script' || known ? access : undefined;
+}
+
+/**
+ * Takes a retired image's key from the key broker, after a push whose policy no longer lists it, and removes a key file that was
+ * left in the hand-off folder.
+ * @returns what was done, as a sentence.
+ */
+export async function withdrawKey(request: PushRequest, image: ImageRecord): Promise<string> {
+  const { access, keyFolders, signal, note } = request;
+  const credential = await administrator(request);
+  using kbs = openKbs({ url: access.url, ca: access.ca?.pem, credential, signal, note });
+  const how = await removeKey(kbs, image);
+  const file = await findKeyFile(keyFolders, image.id);
+  if (file !== undefined) await destroyKeyFile(file);
+  const kept = file === undefined ? '' : `; ${file} overwritten and removed`;
+  return `the key at ${image.resourcePath} was ${how}${kept}`;
+}
+
+/** The administrator's key or token. @throws UserError where there is none. */
+async function administrator({ access, settings, warn }: PushRequest): Promise<AdminCredential> {
+  const { adminIssuer: issuer, adminRole: role } = settings;
+  const { credential, warnings } = await readCredential({ ...access, issuer, role });
+  warnings.forEach(warn);
+  if (credential !== undefined) return credential;
+  throw new UserError("cannot push: there is no administrator's key or token", {
+    hint: 'set kbs.admin_key or kbs.admin_token in builder.yml, or put the key at binaries/private.key',
+    status: exitStatus.usage,
+  });
+}
+
+function filesOf({ url, ca, keyFile, tokenFile, client }: KbsAccess) {
+  return { url, caFile: ca?.file, adminKeyFile: keyFile, adminTokenFile: tokenFile, client };
+}

@@ -1,0 +1,12 @@
+/** The administrator's side of a KBS over HTTP: push, check, removal of keys. */
+export { check } from './check.ts';
+export { type AdminCredential, readCredential } from './credential.ts';
+export type { Finding, FindingId } from './finding.ts';
+export { type Kbs, type KbsOptions, openKbs } from './kbs.ts';
+export { destroyKeyFile, findKeyFile } from './key-files.ts';
+export { type Pushed, type PushInput, push } from './push.ts';
+export { describePush, planPush, productionRegistry } from './push-plan.ts';
+export { pushScriptName, runPushScript } from './push-script.ts';
+export { pushTurn } from './push-turn.ts';
+export { refuseUnsafe } from './refuse-unsafe.ts';
+export { type KeyRemoval, removeKey } from './remove-key.ts';

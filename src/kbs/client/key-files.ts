@@ -1,0 +1,75 @@
+import { randomFillSync } from 'node:crypto';
+import { constants } from 'node:fs';
+import { type FileHandle, open, unlink } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { hasCode, messageOf, UserError } from '../../host/errors.ts';
+import { Secret } from '../../host/secret.ts';
+import { handoffFiles } from '../handoff.ts';
+
+/** Bytes of a disk key: 128 lower-case hex digits. */
+export const diskKeyBytes = 128;
+
+/**
+ * The key file of an image in one of the hand-off folders (`handoff/`, or `handoff/cvm_<id>` itself);
+ * undefined where none holds it.
+ */
+export async function findKeyFile(folders: readonly string[], id: string): Promise<string | undefined> {
+  const own = `cvm_${id}`;
+  for (const folder of folders) {
+    const file = join(basename(folder) === own ? folder : join(folder, own), handoffFiles.key);
+    const handle = await openIfPresent(file);
+    await handle?.close();
+    if (handle !== undefined) return file;
+  }
+  return undefined;
+}
+
+/** Reads a key file. The caller wipes it. @throws UserError where it holds no disk key. */
+export async function readKeyFile(file: string): Promise<Secret> {
+  await using handle = await openIfPresent(file);
+  const bytes = Buffer.alloc(diskKeyBytes + 1);
+  const { bytesRead } = (await handle?.read(bytes, 0, bytes.length, 0)) ?? { bytesRead: 0 };
+  const key = new Secret(bytes.subarray(0, diskKeyBytes));
+  if (bytesRead === diskKeyBytes && key.reveal().every(isHexDigit)) return key;
+  bytes.fill(0);
+  throw new UserError(`cannot read the disk key ${file}: it is not ${diskKeyBytes} lower-case hex digits`, {
+    hint: 'a changed key opens no drive: build the image again, and retire this one',
+  });
+}
+
+/**
+ * Overwrites a key file on its medium and removes it. Journals, snapshots and flash translation can keep
+ * older copies; only an encrypted or in-memory file system helps against those.
+ */
+export async function destroyKeyFile(file: string): Promise<void> {
+  try {
+    await using handle = await open(file, constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    const found = await handle.stat();
+    if (!found.isFile()) throw new Error('it is not a file');
+    const noise = randomFillSync(Buffer.alloc(Math.min(found.size, 4096)));
+    for (let at = 0; at < found.size; at += noise.length) await handle.write(noise, 0, noise.length, at);
+    await handle.sync();
+    await unlink(file);
+    await using folder = await open(dirname(file), 'r');
+    await folder.sync();
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return;
+    throw new UserError(`cannot remove the disk key ${file}: ${messageOf(error)}`, {
+      hint: 'the KBS holds the key: remove the file by hand, with shred -u',
+    });
+  }
+}
+
+const isHexDigit = (byte: number) => (byte >= 0x30 && byte <= 0x39) || (byte >= 0x61 && byte <= 0x66);
+
+/** Opens a file, never through a link in its last part, never waiting on a FIFO. */
+async function openIfPresent(file: string): Promise<FileHandle | undefined> {
+  try {
+    return await open(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (error) {
+    if (hasCode(error, 'ENOENT') || hasCode(error, 'ENOTDIR')) return undefined;
+    throw new UserError(`cannot read the disk key ${file}: ${messageOf(error)}`, {
+      hint: 'it must be a plain file of your own, as the build wrote it',
+    });
+  }
+}

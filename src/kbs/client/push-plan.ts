@@ -1,0 +1,108 @@
+import { createHash } from 'node:crypto';
+import { exitStatus, UserError } from '../../host/errors.ts';
+import { referenceValues } from '../handoff.ts';
+import type { ImageRecord } from '../registry/record.ts';
+import { type Registry, readRegistry, registryPath } from '../registry/registry.ts';
+import { rvpsMessage } from '../rvps.ts';
+import type { KbsRequest } from './connection.ts';
+import { diskKeyBytes, findKeyFile } from './key-files.ts';
+import { policyRequest, referenceValuesRequest, resourceRequest } from './requests.ts';
+
+/** The policy text to push and the file it is in. */
+export interface PolicyText {
+  path: string;
+  text: string;
+}
+
+/** An image whose key still lies on this machine. */
+export interface KeyToPush {
+  image: ImageRecord;
+  file: string;
+}
+
+/** What a push will send. */
+export interface PushPlan {
+  policy: PolicyText;
+  keys: KeyToPush[];
+  /** Of all active images together: a name's old list is replaced, not extended. */
+  referenceValues: Record<string, unknown>;
+  /** How many images are active. */
+  active: number;
+  /** Key files of retired images, which nobody wants any more. */
+  leftOver: string[];
+}
+
+/**
+ * A registry to push from.
+ * @throws UserError where there is none, or where it holds development images, whose keys protect nothing and
+ * whose records no real KBS may ever act on.
+ */
+export async function productionRegistry(directory: string): Promise<Registry> {
+  const registry = await readRegistry(directory);
+  if (registry === undefined) {
+    throw new UserError(`cannot push from ${directory}: there is no ${registryPath(directory)}`, {
+      hint: 'build a production bundle first, or name the policy directory with --directory',
+      status: exitStatus.usage,
+    });
+  }
+  if (registry.kind !== 'production') {
+    throw new UserError(
+      `cannot push from ${directory}: ${registryPath(directory)} holds development images`,
+      {
+        hint: 'the development KBS reads its registry itself; only production images are pushed',
+        status: exitStatus.usage,
+      },
+    );
+  }
+  return registry;
+}
+
+/** Finds the keys and joins the reference values of a registry's active images. */
+export async function planPush(
+  { images }: Registry,
+  policy: PolicyText,
+  keyFolders: readonly string[],
+): Promise<PushPlan> {
+  const keys: KeyToPush[] = [];
+  const leftOver: string[] = [];
+  for (const image of images) {
+    const file = await findKeyFile(keyFolders, image.id);
+    if (file === undefined) continue;
+    if (image.status === 'active') keys.push({ image, file });
+    else leftOver.push(file);
+  }
+  const active = images.filter(({ status }) => status === 'active');
+  return { policy, keys, referenceValues: joinedValues(active), active: active.length, leftOver };
+}
+
+/** The reference values of several images under the names that one image has. */
+export function joinedValues(images: readonly ImageRecord[]): Record<string, unknown> {
+  const values = images.map(referenceValues);
+  const measurements = values.flatMap(({ snp_launch_measurement }) => snp_launch_measurement);
+  return {
+    snp_launch_measurement: [...new Set(measurements)].sort(),
+    launch_digests: values.flatMap(({ launch_digests }) => launch_digests),
+  };
+}
+
+/** What a push would send, in words and in order; no secret is read for it, and nothing is contacted. */
+export function describePush(plan: PushPlan, url: string): string[] {
+  const { policy, keys } = plan;
+  const sha256 = createHash('sha256').update(policy.text).digest('hex');
+  const bytes = Buffer.byteLength(policy.text);
+  const head = ({ method, path, contentType, body }: KbsRequest) => [
+    `${method} ${url}${path}`,
+    `  Content-Type: ${contentType}, ${body?.byteLength} bytes`,
+    "  Authorization: Bearer <the administrator's token, not shown>",
+  ];
+  return [
+    ...head(policyRequest(policy.text)),
+    `  policy ${policy.path}, ${bytes} bytes, SHA-256 ${sha256}`,
+    ...keys.flatMap(({ image, file }) => [
+      ...head(resourceRequest(image.resourcePath, Buffer.alloc(diskKeyBytes))),
+      `  <disk key, ${diskKeyBytes} bytes, not shown>, from ${file}, which is then overwritten and removed`,
+    ]),
+    ...head(referenceValuesRequest(rvpsMessage(plan.referenceValues))),
+    `  reference values of ${plan.active} active images, in place of all that were there`,
+  ];
+}

@@ -1,0 +1,82 @@
+import { rvpsMessage } from '../rvps.ts';
+import { type Kbs, type KbsOptions, openKbs } from './kbs.ts';
+import { destroyKeyFile, readKeyFile } from './key-files.ts';
+import { type PolicyText, type PushPlan, planPush, productionRegistry } from './push-plan.ts';
+import { pushTurn } from './push-turn.ts';
+import { confirmPolicy, confirmReferenceValues } from './read-back.ts';
+import { refuseUnsafe } from './refuse-unsafe.ts';
+import { setReferenceValues, setResource, setResourcePolicy } from './requests.ts';
+
+export interface PushInput {
+  kbs: Omit<KbsOptions, 'signal' | 'note'>;
+  /** Folder of the registry and of policy.rego. */
+  policyDirectory: string;
+  /** Brings policy.rego up to date with the registry and returns it; called while no other push runs. */
+  policy: () => Promise<PolicyText>;
+  /** Folders `handoff/`, or `handoff/cvm_<id>`, that are searched for keys. */
+  keyFolders: readonly string[];
+  /** `<repository>/<type>`, below which a check asks for something that does not exist. */
+  resourcePrefix: string;
+  /** Push even where the KBS would hand keys to people with forged tokens. */
+  acceptInsecure: boolean;
+  signal: AbortSignal;
+  note: (text: string) => void;
+  warn: (text: string) => void;
+}
+
+export interface Pushed {
+  /** Ids of the images whose key the KBS took. */
+  keys: string[];
+  /** How many active images the reference values are of. */
+  active: number;
+}
+
+/**
+ * Brings a KBS up to date with a production registry: policy, then keys, then reference values. A key without
+ * its policy would be open to whatever policy was there before. Each key file is overwritten and removed once
+ * the KBS has confirmed the key, never before. A push that was interrupted is simply done again.
+ * @throws UserError where the registry is a development one, the KBS is unsafe, or a request fails.
+ */
+export async function push(input: PushInput): Promise<Pushed> {
+  const { policyDirectory, signal, note, warn } = input;
+  await productionRegistry(policyDirectory);
+  using kbs = openKbs({ ...input.kbs, signal, note });
+  await using _turn = await pushTurn(policyDirectory, signal);
+  await refuseUnsafe(kbs, input);
+  // The registry before the policy: then no image can be in the one and not yet in the other.
+  const registry = await productionRegistry(policyDirectory);
+  const plan = await planPush(registry, await input.policy(), input.keyFolders);
+  for (const file of plan.leftOver)
+    warn(`${file} is the key of a retired image: it is not pushed; remove it`);
+  await pushPolicy(kbs, plan, note);
+  const keys = await pushKeys(kbs, plan, input);
+  await setReferenceValues(kbs, rvpsMessage(plan.referenceValues));
+  const differing = await confirmReferenceValues(kbs, plan.referenceValues);
+  if (differing !== undefined) warn(differing);
+  note(`reference values of ${plan.active} active images stored`);
+  return { keys, active: plan.active };
+}
+
+async function pushPolicy(kbs: Kbs, { policy }: PushPlan, note: (text: string) => void): Promise<void> {
+  await setResourcePolicy(kbs, policy.text);
+  const confirmed = await confirmPolicy(kbs, policy.text);
+  note(`policy ${policy.path} stored, ${confirmed}`);
+}
+
+async function pushKeys(kbs: Kbs, { keys }: PushPlan, { note, signal }: PushInput): Promise<string[]> {
+  for (const { image, file } of keys) {
+    signal.throwIfAborted();
+    const key = await readKeyFile(file);
+    try {
+      await setResource(kbs, image.resourcePath, key);
+    } finally {
+      key.wipe();
+    }
+    // From here on an interruption must not keep the file.
+    await destroyKeyFile(file);
+    note(
+      `key of ${image.id} (${image.name}) stored at ${image.resourcePath}; ${file} overwritten and removed`,
+    );
+  }
+  return keys.map(({ image }) => image.id);
+}

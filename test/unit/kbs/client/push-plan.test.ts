@@ -1,0 +1,128 @@
+import { link, mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { newDiskKey } from '../../../../src/host/secret.ts';
+import { destroyKeyFile, findKeyFile, readKeyFile } from '../../../../src/kbs/client/key-files.ts';
+import { describePush, joinedValues, planPush } from '../../../../src/kbs/client/push-plan.ts';
+import { referenceValues } from '../../../../src/kbs/handoff.ts';
+import { imageOf } from '../records.ts';
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'push-plan-'));
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+const key = newDiskKey().reveal().toString();
+
+async function keyOf(id: string): Promise<string> {
+  const own = join(folder, `cvm_${id}`);
+  await mkdir(own, { recursive: true });
+  await writeFile(join(own, 'disk.key'), key, { mode: 0o600 });
+  return join(own, 'disk.key');
+}
+
+describe('a key file', () => {
+  test('is found below the hand-off folder and in the folder of its own', async () => {
+    const { id } = imageOf(1);
+    const file = await keyOf(id);
+    expect(await findKeyFile([folder], id)).toBe(file);
+    expect(await findKeyFile([join(folder, `cvm_${id}`)], id)).toBe(file);
+    expect(await findKeyFile(['/nonexistent', folder], id)).toBe(file);
+    expect(await findKeyFile([folder], imageOf(2).id)).toBeUndefined();
+    expect(await findKeyFile([join(folder, `cvm_${id}`)], imageOf(2).id)).toBeUndefined();
+  });
+
+  test('is read into a secret', async () => {
+    const secret = await readKeyFile(await keyOf('a'));
+    expect(secret.reveal().toString()).toBe(key);
+    secret.wipe();
+    expect(secret.reveal().toString()).not.toContain(key.slice(0, 8));
+  });
+
+  test.each([
+    key.slice(1),
+    `${key}\n`,
+    `${key}0`,
+    key.toUpperCase(),
+    'g'.repeat(128),
+    '',
+  ])('of other content is refused and not shown, %#', async (text) => {
+    const file = join(folder, 'disk.key');
+    await writeFile(file, text);
+    const refused = readKeyFile(file);
+    await expect(refused).rejects.toThrow(/not 128 lower-case hex digits/);
+    await refused.catch((error: Error) => expect(error.message).not.toContain(key.slice(1, 20)));
+  });
+
+  test('is never reached through a link', async () => {
+    const file = await keyOf('a');
+    const own = join(folder, 'cvm_b');
+    await mkdir(own);
+    await symlink(file, join(own, 'disk.key'));
+    await expect(findKeyFile([folder], 'b')).rejects.toThrow(/cannot read the disk key/);
+    await expect(destroyKeyFile(join(own, 'disk.key'))).rejects.toThrow(/cannot remove the disk key/);
+    expect(await readFile(file, 'utf8')).toBe(key);
+  });
+
+  test('is overwritten, then removed', async () => {
+    const file = await keyOf('a');
+    const witness = join(folder, 'same-inode');
+    await link(file, witness);
+    await destroyKeyFile(file);
+    await expect(stat(file)).rejects.toThrow(/ENOENT/);
+    const left = await readFile(witness);
+    expect(left).toHaveLength(128);
+    expect(left.toString('latin1')).not.toContain(key.slice(0, 8));
+  });
+
+  test('that has gone already is no failure', async () => {
+    await destroyKeyFile(join(folder, 'disk.key'));
+  });
+});
+
+describe('the plan', () => {
+  const policy = { path: '/policy.rego', text: 'package policy\n' };
+
+  test('has the keys of active images and the values of all of these together', async () => {
+    const [one, two, old] = [imageOf(1), imageOf(2), imageOf(3, { status: 'retired' })];
+    await keyOf(one.id);
+    const left = await keyOf(old.id);
+    const plan = await planPush({ version: 1, kind: 'production', images: [one, two, old] }, policy, [
+      folder,
+    ]);
+    expect(plan.keys.map(({ image }) => image.id)).toEqual([one.id]);
+    expect(plan.leftOver).toEqual([left]);
+    expect(plan.active).toBe(2);
+    expect(plan.referenceValues).toEqual(joinedValues([one, two]));
+  });
+
+  test('of one image has the values that its hand-off has', () => {
+    expect(joinedValues([imageOf(1)])).toEqual(referenceValues(imageOf(1)));
+  });
+
+  test('of images with a digest in common names it once', () => {
+    const values = joinedValues([imageOf(1), { ...imageOf(2), digests: imageOf(1).digests }]);
+    expect(values.snp_launch_measurement).toEqual(referenceValues(imageOf(1)).snp_launch_measurement);
+  });
+
+  test('of no image empties the lists', () => {
+    expect(joinedValues([])).toEqual({ snp_launch_measurement: [], launch_digests: [] });
+  });
+
+  test('is shown without a key', async () => {
+    const image = imageOf(1);
+    await keyOf(image.id);
+    const plan = await planPush({ version: 1, kind: 'production', images: [image] }, policy, [folder]);
+    const text = describePush(plan, 'https://kbs.example').join('\n');
+    expect(text).not.toContain(key);
+    expect(text).toContain('<disk key, 128 bytes, not shown>');
+    expect(text.match(/^POST .*/gm)).toEqual([
+      'POST https://kbs.example/kbs/v0/resource-policy',
+      `POST https://kbs.example/kbs/v0/resource/${image.resourcePath}`,
+      'POST https://kbs.example/kbs/v0/reference-value',
+    ]);
+    expect(text).toContain(`, 15 bytes, SHA-256 `);
+  });
+});
