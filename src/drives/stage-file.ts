@@ -27,7 +27,8 @@ export async function stageFile(
   const hash = createHash('sha256');
   const scanner = new PrivateKeyScanner();
   let size = 0;
-  for await (const chunk of source.createReadStream({ autoClose: false, signal }) as AsyncIterable<Buffer>) {
+  for await (const chunk of source.createReadStream({ autoClose: false }) as AsyncIterable<Buffer>) {
+    signal?.throwIfAborted();
     size += chunk.length;
     if (size > entry.size) break;
     hash.update(chunk);

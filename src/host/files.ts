@@ -38,8 +38,10 @@ export async function sha256File(
 ): Promise<{ hex: string; size: number }> {
   const hash = createHash('sha256');
   let size = 0;
-  const stream = createReadStream(path, { highWaterMark: 1 << 20, signal: options.signal });
+  const stream = createReadStream(path, { highWaterMark: 1 << 20 });
   for await (const chunk of stream as AsyncIterable<Buffer>) {
+    // Not by the stream's own option: with a signal that has fired already it emits an error nobody can catch.
+    options.signal?.throwIfAborted();
     hash.update(chunk);
     size += chunk.length;
     options.onBytes?.(chunk.length);

@@ -49,8 +49,9 @@ async function examine(path: string, keep: number, signal: AbortSignal | undefin
     const hash = createHash('sha256');
     const start: Buffer[] = [];
     let size = 0;
-    const stream = file.createReadStream({ autoClose: false, highWaterMark: 1 << 20, signal });
+    const stream = file.createReadStream({ autoClose: false, highWaterMark: 1 << 20 });
     for await (const chunk of stream as AsyncIterable<Buffer>) {
+      signal?.throwIfAborted();
       hash.update(chunk);
       if (size < keep) start.push(chunk.subarray(0, keep - size));
       size += chunk.length;

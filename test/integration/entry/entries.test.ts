@@ -243,7 +243,7 @@ describe('test/run', () => {
   const testRun = () => checkout.run(join(checkout.root, 'test/run'), ['unit']);
   const npmInstallAll = npmInstall.replace('--omit=dev', '--include=dev');
 
-  beforeEach(() => checkout.copy('test/run', 'test/report', 'test/packages.txt'));
+  beforeEach(() => checkout.copy('test/run', 'test/report', 'test/peers/setup.sh', 'test/packages.txt'));
 
   it('adds the packages of the tests to those of a build', async () => {
     await setUp();

@@ -71,7 +71,7 @@ it('installs what the lock file names, for builds only those, and runs none of t
 });
 
 it('adds the packages of the tests, and keeps them for builds', async () => {
-  await checkout.copy('test/run', 'test/report', 'test/packages.txt');
+  await checkout.copy('test/run', 'test/report', 'test/peers/setup.sh', 'test/packages.txt');
   await checkout.build('x');
   await checkout.run(join(checkout.root, 'test/run'), ['unit']);
   expect(await isThere('node_modules/for-tests')).toBe(true);

@@ -39,7 +39,7 @@ it('is set up by cvm_build.sh without a word, with every path of its configurati
 });
 
 it('is set up by test/run as well', async () => {
-  await checkout.copy('test/run', 'test/report', 'test/packages.txt');
+  await checkout.copy('test/run', 'test/report', 'test/peers/setup.sh', 'test/packages.txt');
   await checkout.run(join(checkout.root, 'test/run'), ['unit']);
   expect(await made()).toEqual(['quickstart.tar.gz', 'site-1']);
 });

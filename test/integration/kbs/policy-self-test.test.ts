@@ -139,13 +139,12 @@ describe.skipIf(engine === '')('the self-test, by Open Policy Agent', () => {
     expect((await writePolicy(folder, { opa: engine })).notes).toEqual([]);
   });
 
-  test('thousands of images cost a build less than half a second', async () => {
-    const many = Array.from({ length: 3000 }, (_, index) => imageOf(index + 1));
-    const { text } = await freshPolicy(many, minTcb);
-    await selfTest(text, many, { engine, minTcb });
-    const start = performance.now();
-    await selfTest(text, many, { engine, minTcb });
-    expect(performance.now() - start).toBeLessThan(500);
+  test('thousands of images are tried with no more requests than hundreds', async () => {
+    const tried = async (count: number) => {
+      const images = Array.from({ length: count }, (_, index) => imageOf(index + 1));
+      return selfTest((await freshPolicy(images, minTcb)).text, images, { engine, minTcb });
+    };
+    expect(await tried(3000)).toBe(await tried(300));
   });
 
   test('the engine adds what it finds to lint, with the line', async () => {

@@ -59,11 +59,9 @@ describe('the generated policy', () => {
     expect(text).toContain('taken over 2026-01-02T03:04:05.000Z');
   });
 
-  test('is made for a thousand images in under a second, and is the same each time', () => {
+  test('has one rule however many images there are, and is the same each time', () => {
     const images = Array.from({ length: 1000 }, (_, index) => imageOf(index + 1));
-    const start = performance.now();
     const text = fillPolicy(template, images);
-    expect(performance.now() - start).toBeLessThan(1000);
     expect(fillPolicy(template, images.toReversed())).toBe(text);
     expect(code(text).match(/^allow\b/gm)).toHaveLength(1);
   });
