@@ -1,7 +1,15 @@
-/** The key broker's side: registry, policy, hand-off. The development KBS has a face of its own, dev-kbs/. */
+/**
+ * The key broker's side: registry, policy, hand-off. policy/ (lint, adopt, trial), client/ (push, check) and dev-kbs/ have
+ * faces of their own.
+ */
 export { handoffFiles, readHandoffRecord, referenceValues, writeHandoff } from './handoff.ts';
-export { type MinimumTcb, policyPath, type WrittenPolicy, writePolicy } from './policy/policy.ts';
-export type { ImageKind, ImageRecord, LaunchDigestRecord } from './registry/record.ts';
+export { type MinimumTcb, policyPath, type WrittenPolicy, writePolicy } from './policy/index.ts';
+export {
+  type ImageKind,
+  type ImageRecord,
+  type LaunchDigestRecord,
+  launchDigestsOf,
+} from './registry/record.ts';
 export {
   addImage,
   type Registry,

@@ -1,7 +1,7 @@
 import { createInterface } from 'node:readline/promises';
 import { exitStatus, UserError } from '../../host/errors.ts';
 import { handleSignals } from '../../host/signals.ts';
-import { type Adoption, adopt, planAdoption } from '../../kbs/policy/adopt.ts';
+import { type Adoption, adopt, planAdoption } from '../../kbs/policy/index.ts';
 import { manyLines, oneLine } from '../../report/text.ts';
 import { commandPlace, type DirectoryFlags } from './directory.ts';
 

@@ -1,6 +1,5 @@
 import { exitStatus, UserError } from '../../host/errors.ts';
-import type { ImageRecord } from '../../kbs/registry/record.ts';
-import { type Registry, readRegistry, registryPath } from '../../kbs/registry/registry.ts';
+import { type ImageRecord, type Registry, readRegistry, registryPath } from '../../kbs/index.ts';
 
 /**
  * Finds the registered image that an id, or the beginning of one, names.

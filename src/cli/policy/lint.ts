@@ -1,10 +1,7 @@
 import { resolve } from 'node:path';
 import { exitStatus, UserError } from '../../host/errors.ts';
 import { handleSignals } from '../../host/signals.ts';
-import { formatFinding } from '../../kbs/policy/lint.ts';
-import { lintFile } from '../../kbs/policy/lint-file.ts';
-import { policyPath, readPolicy } from '../../kbs/policy/policy-file.ts';
-import { findRegoEngine } from '../../kbs/policy/rego-engine.ts';
+import { findRegoEngine, formatFinding, lintFile, policyPath, readPolicy } from '../../kbs/policy/index.ts';
 import { oneLine } from '../../report/text.ts';
 import { commandPlace, type DirectoryFlags } from './directory.ts';
 

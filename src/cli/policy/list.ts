@@ -1,5 +1,4 @@
-import { launchDigestsOf } from '../../kbs/registry/record.ts';
-import { readRegistry, registryPath } from '../../kbs/registry/registry.ts';
+import { launchDigestsOf, readRegistry, registryPath } from '../../kbs/index.ts';
 import { commandPlace, type DirectoryFlags } from './directory.ts';
 import { table } from './table.ts';
 

@@ -1,5 +1,5 @@
-import { digestEncodings } from '../../kbs/policy/entry.ts';
-import type { ImageRecord } from '../../kbs/registry/record.ts';
+import type { ImageRecord } from '../../kbs/index.ts';
+import { digestEncodings } from '../../kbs/policy/index.ts';
 import { oneLine } from '../../report/text.ts';
 import { commandPlace, type DirectoryFlags } from './directory.ts';
 import { findImage } from './image.ts';

@@ -1,8 +1,6 @@
 import { exitStatus, UserError } from '../../host/errors.ts';
 import { handleSignals } from '../../host/signals.ts';
-import { policyPath, readPolicy } from '../../kbs/policy/policy-file.ts';
-import { findRegoEngine } from '../../kbs/policy/rego-engine.ts';
-import { tryPolicy } from '../../kbs/policy/self-test.ts';
+import { findRegoEngine, policyPath, readPolicy, tryPolicy } from '../../kbs/policy/index.ts';
 import { commandPlace, type DirectoryFlags } from './directory.ts';
 import { findImage } from './image.ts';
 import { table } from './table.ts';
