@@ -23,7 +23,7 @@ cvm_is_resource if data.plugin == "resource"
 
 cvm_is_resource if is_string(data["resource-path"])
 
-# Launch digests by resource path; older key brokers write a digest as base64, newer ones as hex.
+# Launch digests by resource path, each as hex and as base64: newer key brokers write it as hex, older ones as base64.
 cvm_measurements := {
 @MEASUREMENTS@
 }
@@ -37,7 +37,9 @@ cvm_tcb_reached if {
 
 allow if {
 	cvm_is_resource
-	cvm_snp.measurement in cvm_measurements[concat("/", cvm_resource_path)]
+	count(cvm_resource_path) == 3
+	some digest in split(cvm_measurements[concat("/", cvm_resource_path)], "\n")
+	cvm_snp.measurement in split(digest, " ")
 	cvm_snp.policy_debug_allowed == false
 	cvm_snp.policy_migrate_ma == false
 	cvm_tcb_reached

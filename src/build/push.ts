@@ -2,8 +2,9 @@ import type { BuilderConfig } from '../config/index.ts';
 import { exitStatus, UserError } from '../host/errors.ts';
 import {
   type AdminCredential,
+  defaultIdentity,
   destroyKeyFile,
-  findKeyFile,
+  findKeyFiles,
   openKbs,
   planPush,
   productionRegistry,
@@ -54,7 +55,8 @@ async function pushByRequests(request: PushRequest): Promise<void> {
 async function pushByScript(request: PushRequest): Promise<void> {
   const { access, settings, policyDirectory, keyFolders, acceptInsecure, signal, note, warn } = request;
   await productionRegistry(policyDirectory);
-  using kbs = openKbs({ url: access.url, ca: access.ca?.pem, signal });
+  const identity = await scriptsIdentity(request);
+  using kbs = openKbs({ url: access.url, ca: access.ca?.pem, identity, signal });
   await using _turn = await pushTurn(policyDirectory, signal);
   const { resourcePrefix } = settings;
   await refuseUnsafe(kbs, { resourcePrefix, acceptInsecure, fromAside: true, warn });
@@ -82,19 +84,41 @@ export async function automaticAccess(
 }
 
 /**
- * Takes a retired image's key from the key broker, after a push whose policy no longer lists it, and removes a key file that was
- * left in the hand-off folder.
+ * Takes a retired image's key from the key broker, after a push whose policy no longer lists it, and removes what the hand-off
+ * folder still has of it. A path that an active image has taken over since is left alone: the key there is that one's. No other
+ * push runs meanwhile, so none can store a key there that is then removed.
  * @returns what was done, as a sentence.
  */
 export async function withdrawKey(request: PushRequest, image: ImageRecord): Promise<string> {
-  const { access, keyFolders, signal, note } = request;
+  const { access, policyDirectory, keyFolders, signal, note } = request;
   const credential = await administrator(request);
   using kbs = openKbs({ url: access.url, ca: access.ca?.pem, credential, signal, note });
-  const how = await removeKey(kbs, image);
-  const file = await findKeyFile(keyFolders, image.id);
-  if (file !== undefined) await destroyKeyFile(file);
-  const kept = file === undefined ? '' : `; ${file} overwritten and removed`;
-  return `the key at ${image.resourcePath} was ${how}${kept}`;
+  await using _turn = await pushTurn(policyDirectory, signal);
+  const { images } = await productionRegistry(policyDirectory);
+  const path = image.resourcePath;
+  const heir = images.find(({ status, resourcePath }) => status === 'active' && resourcePath === path);
+  const done =
+    heir === undefined
+      ? `the key at ${path} was ${await removeKey(kbs, image)}`
+      : `the key at ${path} was left: it is that of active image ${heir.id} (${heir.name})`;
+  const { whole, unfinished } = await findKeyFiles(keyFolders, image.id);
+  const files = [...whole, ...unfinished];
+  for (const file of files) await destroyKeyFile(file);
+  return files.length === 0 ? done : `${done}; ${files.join(', ')} overwritten and removed`;
+}
+
+/** As whom the script's own client asks, so that the check can try a forger's token of the same issuer and role. */
+async function scriptsIdentity({ access, settings }: PushRequest): Promise<AdminCredential['identity']> {
+  const { adminIssuer, adminRole } = settings;
+  // A token that only the script can use is no reason to stop here.
+  const read = readCredential({ tokenFile: access.tokenFile });
+  const { credential } = await read.catch((): { credential?: AdminCredential } => ({}));
+  return {
+    ...defaultIdentity,
+    ...(adminIssuer === undefined ? {} : { iss: adminIssuer }),
+    ...(adminRole === undefined ? {} : { role: adminRole }),
+    ...credential?.identity,
+  };
 }
 
 /** The administrator's key or token. @throws UserError where there is none. */

@@ -1,11 +1,11 @@
 import { type KeyObject, sign, verify } from 'node:crypto';
 
-/** The signature algorithms used here: Ed25519, and ECDSA on P-256 with SHA-256. */
-export type JwtAlgorithm = 'EdDSA' | 'ES256';
+/** The signature algorithms used here: Ed25519, ECDSA on P-256 with SHA-256, and RSA (PKCS#1 v1.5) with SHA-384. */
+export type JwtAlgorithm = 'EdDSA' | 'ES256' | 'RS384';
 
 type Claims = Record<string, unknown>;
 
-const digestOf = { EdDSA: null, ES256: 'sha256' } as const;
+const digestOf = { EdDSA: null, ES256: 'sha256', RS384: 'sha384' } as const;
 /** ES256 signatures are r and s side by side (RFC 7518 section 3.4), not DER. */
 const withEncoding = (key: KeyObject) => ({ key, dsaEncoding: 'ieee-p1363' as const });
 

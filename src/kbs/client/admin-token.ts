@@ -1,6 +1,9 @@
 import type { KeyObject } from 'node:crypto';
 import { signJwt } from '../jwt.ts';
 
+/** Issuer and role of tokens that are made here, unless builder.yml names others. */
+export const defaultIdentity = { iss: 'cvm-builder', role: 'image-builder' } as const;
+
 export interface AdminTokenOptions {
   /** Ed25519 private key whose public half the key broker knows. */
   key: KeyObject;
@@ -20,8 +23,8 @@ export function adminToken(options: AdminTokenOptions): string {
   const {
     key,
     validSeconds = 120,
-    issuer = 'cvm-builder',
-    role = 'image-builder',
+    issuer = defaultIdentity.iss,
+    role = defaultIdentity.role,
     now = Date.now(),
   } = options;
   if (key.asymmetricKeyType !== 'ed25519') throw new TypeError('an administrator token needs an Ed25519 key');

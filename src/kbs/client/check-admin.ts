@@ -1,9 +1,10 @@
 import { lintPolicy } from '../policy/lint.ts';
 import { type PolicyParts, splitPolicy } from '../policy/text.ts';
+import { openAdministration } from './check-open.ts';
 import type { KbsReply } from './connection.ts';
 import type { Finding } from './finding.ts';
 import type { Kbs } from './kbs.ts';
-import { type Admission, admission, type Probes, strangersAdminToken } from './probes.ts';
+import { type Admission, admission, type Probes } from './probes.ts';
 import { apiRoot, type StoredPolicy, storedPolicy } from './requests.ts';
 
 export interface AdminFindings {
@@ -14,48 +15,21 @@ export interface AdminFindings {
 
 /**
  * Who may administer a KBS: nobody without a credential, and we with ours.
- * @param now milliseconds since 1970 by the KBS's clock.
+ * @param now seconds since 1970.
  */
 export async function adminFindings(kbs: Kbs, probes: Probes, now: number): Promise<AdminFindings> {
-  const stranger = { token: strangersAdminToken(now) };
-  const strangers = [
-    admission(await kbs.probe(probes.policy)),
-    admission(await kbs.probe({ ...probes.policy, ...stranger })),
-    admission(await kbs.probe({ ...probes.resource, ...stranger })),
-  ];
-  const open = openFinding(strangers);
+  const { finding: open, toAll } = await openAdministration(kbs, probes, now);
   const attestation = admission(await kbs.probe(probes.attestationPolicy));
   const findings = [open];
   // Where everything is open this says nothing of the release.
+  const telling = !toAll && open.severity !== 'unknown';
   const attestationPolicyOpen =
-    open.severity !== 'ok' || attestation === 'unclear' ? undefined : attestation === 'admitted';
-  if (open.severity === 'ok') findings.push(attestationFinding(attestation));
-  const stored = await readPolicy(kbs, open.severity === 'bad');
-  findings.push(await credentialFinding(kbs, probes, open), policyFinding(stored));
+    !telling || attestation === 'unclear' ? undefined : attestation === 'admitted';
+  if (telling) findings.push(attestationFinding(attestation));
+  const stored = await readPolicy(kbs, toAll);
+  findings.push(await credentialFinding(kbs, probes, toAll), policyFinding(stored));
   const policyForm = stored === undefined ? undefined : 'text' in stored ? 'text' : 'names';
   return { findings, attestationPolicyOpen, policyForm };
-}
-
-function openFinding(answers: readonly Admission[]): Finding {
-  const id = 'open-administration';
-  if (answers.includes('admitted')) {
-    return {
-      id,
-      severity: 'bad',
-      what: 'it takes administration from anybody, without or with any token: whoever reaches it can replace the policy, and then fetch or overwrite every key',
-      remedy:
-        'in its configuration under [admin] set auth_public_key and remove insecure_api (up to v0.15), or replace InsecureAllowAll by authentication with your public key (later)',
-    };
-  }
-  if (answers.every((answer) => answer === 'refused')) {
-    return { id, severity: 'ok', what: 'administration without the right credential was refused' };
-  }
-  return {
-    id,
-    severity: 'unknown',
-    what: 'whether it takes administration from anybody could not be told',
-    remedy: 'look into [admin] of its configuration',
-  };
 }
 
 function attestationFinding(answer: Admission): Finding {
@@ -73,7 +47,7 @@ function attestationFinding(answer: Admission): Finding {
 }
 
 /** Whether what a push sends would be let in; each request of it is one that cannot succeed. */
-async function credentialFinding(kbs: Kbs, probes: Probes, open: Finding): Promise<Finding> {
+async function credentialFinding(kbs: Kbs, probes: Probes, openToAll: boolean): Promise<Finding> {
   const id = 'credential';
   if (!kbs.hasCredential) {
     return {
@@ -83,7 +57,7 @@ async function credentialFinding(kbs: Kbs, probes: Probes, open: Finding): Promi
       remedy: 'set kbs.admin_key or kbs.admin_token in builder.yml',
     };
   }
-  if (open.severity === 'bad') {
+  if (openToAll) {
     return {
       id,
       severity: 'unknown',
@@ -91,12 +65,15 @@ async function credentialFinding(kbs: Kbs, probes: Probes, open: Finding): Promi
     };
   }
   const tried: [string, Admission][] = [];
-  for (const [what, request] of [
-    ['policies', probes.policy],
-    ['keys', probes.resource],
-    ['reference values', probes.referenceValues],
+  // An access list may name the paths of keys so exactly that the one which no store takes does not pass.
+  for (const [what, requests] of [
+    ['policies', [probes.policy]],
+    ['keys', [probes.resource, probes.deletion]],
+    ['reference values', [probes.referenceValues]],
   ] as const) {
-    tried.push([what, admission(await kbs.probe(request, 'administrator'))]);
+    const answers: Admission[] = [];
+    for (const request of requests) answers.push(admission(await kbs.probe(request, 'administrator')));
+    tried.push([what, answers.includes('admitted') ? 'admitted' : answers[0]!]);
   }
   const named = (wanted: Admission) => tried.filter(([, got]) => got === wanted).map(([what]) => what);
   const refused = named('refused');

@@ -8,27 +8,33 @@ import { errorBody } from './refusals.ts';
 const ownSigner =
   "in its configuration give the attestation service a signer (attestation_token_broker.signer: key_path and cert_path, an EC P-256 key with its chain), set [attestation_token] trusted_certs_paths to that chain's root, and remove insecure_key or insecure_header_jwk (true accepts any token); then restart it, and count keys stored before as disclosed";
 
-/** What the answer to a forged attestation token proves. */
-export function tokenFinding(reply: KbsReply): Finding {
-  const error = errorBody(reply);
+/** What the answers to forged attestation tokens prove: one that is believed is enough. */
+export function tokenFinding(replies: readonly KbsReply[]): Finding {
   const id = 'forged-token';
-  if (error?.variant === 'TokenVerifierError') {
-    return { id, severity: 'ok', what: 'a forged attestation token was refused' };
-  }
-  // Policy, store and encryption have their say only once a token is believed.
-  const believed = /^(?:Policy|ParsePolicy|PluginInternal|Jwe)/.test(error?.variant ?? '');
-  if (believed || reply.status === 200) {
+  if (replies.some(wasBelieved)) {
     const what =
       'a forged attestation token was believed: whoever reaches the KBS can write any launch digest into such a token and is given the key of any image, without a confidential VM';
     return { id, severity: 'bad', what, remedy: ownSigner };
   }
-  const answer = error === undefined ? `status ${reply.status}` : error.variant;
+  const unclear = replies.find((reply) => errorBody(reply)?.variant !== 'TokenVerifierError');
+  if (unclear === undefined) {
+    return { id, severity: 'ok', what: 'forged attestation tokens were refused' };
+  }
+  const answer = errorBody(unclear)?.variant ?? `status ${unclear.status}`;
   return {
     id,
     severity: 'unknown',
     what: `whether forged attestation tokens are believed could not be told (${answer})`,
-    remedy: 'look into its configuration: insecure_key and insecure_header_jwk must be absent or false',
+    remedy:
+      'look into its configuration: insecure_key and insecure_header_jwk must be absent or false, and trusted_certs_paths set',
   };
+}
+
+/** Policy, store and encryption have their say only once a token is believed. */
+function wasBelieved(reply: KbsReply): boolean {
+  return (
+    reply.status === 200 || /^(?:Policy|ParsePolicy|PluginInternal|Jwe)/.test(errorBody(reply)?.variant ?? '')
+  );
 }
 
 /** Seconds that a token of ours may be off at the strictest release: its default tolerance. */

@@ -1,7 +1,9 @@
 import { adminFindings } from './check-admin.ts';
 import { clockFinding, releaseFinding, tokenFinding } from './check-answers.ts';
+import type { KbsReply } from './connection.ts';
 import { KbsFailure } from './failure.ts';
 import type { Finding } from './finding.ts';
+import { forgedTokens } from './forged-tokens.ts';
 import type { Kbs } from './kbs.ts';
 import { clockDifference, makeProbes } from './probes.ts';
 import { errorBody, refusalMeaning } from './refusals.ts';
@@ -46,9 +48,11 @@ export async function check(kbs: Kbs, { resourcePrefix }: CheckOptions): Promise
       remedy: 'add [[plugins]] with name = "resource" to its configuration',
     });
   }
-  const theirNow = Math.floor((Date.now() + (first.ahead ?? 0)) / 1000);
-  findings.push(tokenFinding(await kbs.probe(probes.withForgedToken(theirNow))));
-  const admin = await adminFindings(kbs, probes, Date.now() + (first.ahead ?? 0));
+  const now = Math.floor(Date.now() / 1000);
+  const answers: KbsReply[] = [];
+  for (const token of await forgedTokens(now)) answers.push(await kbs.probe({ ...probes.asNobody, token }));
+  findings.push(tokenFinding(answers));
+  const admin = await adminFindings(kbs, probes, now);
   findings.push(...admin.findings);
   findings.push(await releaseFinding(kbs, probes, admin));
   return findings;

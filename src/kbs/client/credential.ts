@@ -2,7 +2,7 @@ import { createPrivateKey, type KeyObject } from 'node:crypto';
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { exitStatus, hasCode, messageOf, UserError } from '../../host/errors.ts';
-import { adminToken } from './admin-token.ts';
+import { adminToken, defaultIdentity } from './admin-token.ts';
 import { jwtClaims } from './jwt-claims.ts';
 
 /** What proves to a KBS that an administrator asks. The key or token itself cannot be read from it by accident. */
@@ -10,6 +10,8 @@ export interface AdminCredential {
   readonly kind: 'key' | 'token';
   /** File it came from. */
   readonly file: string;
+  /** What a KBS compares of its tokens besides the signature: `iss`, `role`, and `aud` of a ready token that has one. */
+  readonly identity: Readonly<Record<string, unknown>>;
   /** A token for one request, to be sent at once. */
   token(): string;
 }
@@ -49,6 +51,7 @@ async function readKey(file: string, { issuer, role }: CredentialSource) {
   const credential: AdminCredential = {
     kind: 'key',
     file,
+    identity: { iss: issuer ?? defaultIdentity.iss, role: role ?? defaultIdentity.role },
     token: () =>
       adminToken({
         key,
@@ -138,6 +141,7 @@ async function readToken(file: string, now: number) {
   const credential: AdminCredential = {
     kind: 'token',
     file,
+    identity: { ...defaultIdentity, ...compared(claims) },
     token() {
       if (isTime(exp) && exp <= Math.floor(Date.now() / 1000))
         throw cannot(`it expired at ${time(exp)}`, fresh);
@@ -145,6 +149,10 @@ async function readToken(file: string, now: number) {
     },
   };
   return { credential, warnings };
+}
+
+function compared({ iss, role, aud }: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries({ iss, role, aud }).filter(([, value]) => value !== undefined));
 }
 
 /** Seconds since 1970 that a Date can show. */

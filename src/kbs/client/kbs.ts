@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { UserError } from '../../host/errors.ts';
+import { defaultIdentity } from './admin-token.ts';
 import { type ConnectionOptions, type KbsReply, type KbsRequest, openConnection } from './connection.ts';
 import type { AdminCredential } from './credential.ts';
 import { type Operation, refusal, refusalMeaning } from './refusals.ts';
@@ -7,6 +8,8 @@ import { codeOf, transportFailure, transportMeaning } from './transport.ts';
 
 export interface KbsOptions extends ConnectionOptions {
   credential?: AdminCredential | undefined;
+  /** The {@link AdminCredential.identity} to check a KBS with, where no credential is given. */
+  identity?: AdminCredential['identity'];
   /** Milliseconds to wait before each repetition; their number is that of the repetitions. */
   retryAfterMs?: readonly number[];
   /** Told each repetition and why. */
@@ -27,6 +30,8 @@ export interface AdminRequest {
 export interface Kbs extends Disposable {
   readonly url: string;
   readonly hasCredential: boolean;
+  /** See {@link AdminCredential.identity}. */
+  readonly identity: AdminCredential['identity'];
   /**
    * Sends a request with a fresh token.
    * @returns the answer with status 200.
@@ -81,6 +86,7 @@ export function openKbs(options: KbsOptions): Kbs {
   return {
     url,
     hasCredential: credential !== undefined,
+    identity: credential?.identity ?? options.identity ?? defaultIdentity,
     async ask({ operation, doing, request, secrets = [] }) {
       let token: string | undefined;
       const reply = await patiently(doing, operation, () => {

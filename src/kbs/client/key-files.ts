@@ -1,6 +1,6 @@
-import { randomFillSync } from 'node:crypto';
+import { randomFillSync, timingSafeEqual } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, open, unlink } from 'node:fs/promises';
+import { type FileHandle, open, readdir, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { hasCode, messageOf, UserError } from '../../host/errors.ts';
 import { Secret } from '../../host/secret.ts';
@@ -9,19 +9,66 @@ import { handoffFiles } from '../handoff.ts';
 /** Bytes of a disk key: 128 lower-case hex digits. */
 export const diskKeyBytes = 128;
 
-/**
- * The key file of an image in one of the hand-off folders (`handoff/`, or `handoff/cvm_<id>` itself);
- * undefined where none holds it.
- */
-export async function findKeyFile(folders: readonly string[], id: string): Promise<string | undefined> {
+/** Files that hold an image's key, or part of it. */
+export interface KeyFiles {
+  /** Each a whole key. */
+  whole: string[];
+  /** What a build that was killed while it wrote the key left: all of the key, a part, or nothing. */
+  unfinished: string[];
+}
+
+/** Finds every key file of an image in the hand-off folders (`handoff/`, or `handoff/cvm_<id>` itself). */
+export async function findKeyFiles(folders: readonly string[], id: string): Promise<KeyFiles> {
   const own = `cvm_${id}`;
-  for (const folder of folders) {
-    const file = join(basename(folder) === own ? folder : join(folder, own), handoffFiles.key);
+  const owned = new Set(folders.map((folder) => (basename(folder) === own ? folder : join(folder, own))));
+  const found: KeyFiles = { whole: [], unfinished: [] };
+  for (const folder of owned) {
+    const file = join(folder, handoffFiles.key);
     const handle = await openIfPresent(file);
     await handle?.close();
-    if (handle !== undefined) return file;
+    if (handle !== undefined) found.whole.push(file);
+    for (const name of await namesIn(folder)) {
+      if (unfinishedName.test(name)) found.unfinished.push(join(folder, name));
+    }
   }
-  return undefined;
+  return found;
+}
+
+/** The temporary name under which a key is written; see host/files.ts. */
+const unfinishedName = new RegExp(`^\\.${handoffFiles.key.replaceAll('.', '\\.')}\\.[0-9a-f]{12}\\.tmp$`);
+
+async function namesIn(folder: string): Promise<string[]> {
+  try {
+    return (await readdir(folder)).sort();
+  } catch (error) {
+    if (hasCode(error, 'ENOENT') || hasCode(error, 'ENOTDIR')) return [];
+    throw new UserError(`cannot look for disk keys in ${folder}: ${messageOf(error)}`, {
+      hint: 'it must be a folder of your own, as the build made it',
+    });
+  }
+}
+
+/**
+ * Reads a key of which there may be several copies. The caller wipes it.
+ * @throws UserError where one holds no disk key, or they differ: nobody can tell which one opens the drive.
+ */
+export async function readKeyCopies(file: string, copies: readonly string[]): Promise<Secret> {
+  const key = await readKeyFile(file);
+  try {
+    for (const copy of copies) {
+      const other = await readKeyFile(copy);
+      const same = timingSafeEqual(key.reveal(), other.reveal());
+      other.wipe();
+      if (same) continue;
+      throw new UserError(`cannot push the disk key ${file}: ${copy} holds another key`, {
+        hint: 'only one of the two opens the drive: remove the folder that no build of this machine wrote',
+      });
+    }
+    return key;
+  } catch (error) {
+    key.wipe();
+    throw error;
+  }
 }
 
 /** Reads a key file. The caller wipes it. @throws UserError where it holds no disk key. */

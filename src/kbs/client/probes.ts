@@ -1,6 +1,4 @@
-import { generateKeyPairSync, randomBytes } from 'node:crypto';
-import { signJwt } from '../jwt.ts';
-import { adminToken } from './admin-token.ts';
+import { randomBytes } from 'node:crypto';
 import type { KbsReply, KbsRequest } from './connection.ts';
 import type { Kbs } from './kbs.ts';
 import { type ErrorBody, errorBody } from './refusals.ts';
@@ -17,11 +15,9 @@ export interface Probes {
    */
   readonly asNobody: KbsRequest;
   /**
-   * Asks for it with a token that its own header vouches for. Harmless for the same reasons; its key is
-   * thrown away.
+   * Deletes a resource that nobody has: also a random name, in the form of a disk key's, since an access list may
+   * let no other pass. Releases before v0.20 do not know the method.
    */
-  withForgedToken(now: number): KbsRequest;
-  /** Deletes the resource that nobody has. */
   readonly deletion: KbsRequest;
   /**
    * Stores a policy whose text is not base64url: there is nothing to store, whatever the KBS thinks of the
@@ -38,13 +34,13 @@ export interface Probes {
 
 /** @param resourcePrefix `<repository>/<type>` of the disk keys. */
 export function makeProbes(resourcePrefix: string): Probes {
-  const nobodys = `cvm-check-${randomBytes(12).toString('hex')}`;
+  const name = randomBytes(12).toString('hex');
+  const nobodys = `cvm-check-${name}`;
   const absent = `${apiRoot}/resource/${resourcePrefix}/${nobodys}`;
   const notBase64 = '%%%';
   return {
     asNobody: { method: 'GET', path: absent },
-    withForgedToken: (now) => ({ method: 'GET', path: absent, token: forgedToken(now) }),
-    deletion: { method: 'DELETE', path: absent },
+    deletion: { method: 'DELETE', path: `${apiRoot}/resource/${resourcePrefix}/${name}` },
     policy: post('resource-policy', { policy: notBase64 }),
     attestationPolicy: post('attestation-policy', { type: 'rego', policy_id: '/', policy: notBase64 }),
     resource: {
@@ -65,56 +61,6 @@ function post(path: string, body: object): KbsRequest {
   };
 }
 
-/**
- * An attestation token as a KBS issues them, made by nobody in particular: its header holds the key that
- * signed it. A KBS that believes it would believe any other claims too. These are of a guest whose digest is
- * all zeros.
- * @param now seconds since 1970 by the KBS's clock: a token that is refused for its age would prove nothing.
- */
-export function forgedToken(now: number): string {
-  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const { kty, crv, x, y } = publicKey.export({ format: 'jwk' });
-  const snp = {
-    measurement: '0'.repeat(96),
-    policy_debug_allowed: false,
-    policy_migrate_ma: false,
-    reported_tcb_bootloader: 0,
-    reported_tcb_tee: 0,
-    reported_tcb_snp: 0,
-    reported_tcb_microcode: 0,
-  };
-  const claims = {
-    eat_profile: 'tag:github.com,2024:confidential-containers/Trustee',
-    iat: now - 60,
-    nbf: now - 60,
-    exp: now + 240,
-    'ear.verifier-id': { build: 'cvm kbs check', developer: 'cvm-builder' },
-    submods: {
-      cpu0: {
-        'ear.status': 'affirming',
-        'ear.trustworthiness-vector': { configuration: 2, executables: 3, hardware: 2 },
-        'ear.appraisal-policy-id': 'default',
-        'ear.veraison.annotated-evidence': {
-          snp,
-          report_data: '',
-          runtime_data_claims: {
-            nonce: randomBytes(32).toString('base64'),
-            'tee-pubkey': { kty, crv, alg: 'ECDH-ES+A256KW', x, y },
-            'additional-evidence': '',
-          },
-          init_data_claims: null,
-        },
-      },
-    },
-  };
-  return signJwt('ES256', privateKey, claims, { jwk: { alg: 'ES256', kty, crv, x, y } });
-}
-
-/** An administrator's token by a key that no KBS knows. */
-export function strangersAdminToken(nowMs: number): string {
-  return adminToken({ key: generateKeyPairSync('ed25519').privateKey, now: nowMs });
-}
-
 /** What a KBS made of an administrator's request that could not succeed. */
 export type Admission = 'refused' | 'admitted' | 'unclear';
 
@@ -125,6 +71,15 @@ export function admission(reply: KbsReply): Admission {
   if (error === undefined || reply.status !== 401) return 'unclear';
   if (error.variant.startsWith('Admin')) return 'refused';
   return isAboutTheRequest(error) ? 'admitted' : 'unclear';
+}
+
+/**
+ * Whether a refusal proves that the sender's token was believed: from v0.21 on a role is held against the access list
+ * only once the signature has passed (trustee, kbs/src/admin/authorization/regex_acl.rs).
+ */
+export function believedButNotAllowed(reply: KbsReply): boolean {
+  const { variant, detail } = errorBody(reply) ?? { variant: '', detail: '' };
+  return variant.startsWith('Admin') && /\b(?:role|audience) not allowed/i.test(detail);
 }
 
 function isAboutTheRequest({ variant }: ErrorBody): boolean {

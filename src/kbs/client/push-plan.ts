@@ -5,7 +5,7 @@ import type { ImageRecord } from '../registry/record.ts';
 import { type Registry, readRegistry, registryPath } from '../registry/registry.ts';
 import { rvpsMessage } from '../rvps.ts';
 import type { KbsRequest } from './connection.ts';
-import { diskKeyBytes, findKeyFile } from './key-files.ts';
+import { diskKeyBytes, findKeyFiles } from './key-files.ts';
 import { policyRequest, referenceValuesRequest, resourceRequest } from './requests.ts';
 
 /** The policy text to push and the file it is in. */
@@ -18,6 +18,10 @@ export interface PolicyText {
 export interface KeyToPush {
   image: ImageRecord;
   file: string;
+  /** The same key in other hand-off folders. */
+  copies: string[];
+  /** See {@link KeyFiles.unfinished}. */
+  unfinished: string[];
 }
 
 /** What a push will send. */
@@ -30,6 +34,8 @@ export interface PushPlan {
   active: number;
   /** Key files of retired images, which nobody wants any more. */
   leftOver: string[];
+  /** What killed builds left of keys of active images of which there is no whole one. */
+  unfinished: string[];
 }
 
 /**
@@ -65,14 +71,23 @@ export async function planPush(
 ): Promise<PushPlan> {
   const keys: KeyToPush[] = [];
   const leftOver: string[] = [];
+  const unfinishedOnly: string[] = [];
   for (const image of images) {
-    const file = await findKeyFile(keyFolders, image.id);
-    if (file === undefined) continue;
-    if (image.status === 'active') keys.push({ image, file });
-    else leftOver.push(file);
+    const { whole, unfinished } = await findKeyFiles(keyFolders, image.id);
+    const [file, ...copies] = whole;
+    if (image.status === 'retired') leftOver.push(...whole, ...unfinished);
+    else if (file === undefined) unfinishedOnly.push(...unfinished);
+    else keys.push({ image, file, copies, unfinished });
   }
   const active = images.filter(({ status }) => status === 'active');
-  return { policy, keys, referenceValues: joinedValues(active), active: active.length, leftOver };
+  return {
+    policy,
+    keys,
+    referenceValues: joinedValues(active),
+    active: active.length,
+    leftOver,
+    unfinished: unfinishedOnly,
+  };
 }
 
 /** The reference values of several images under the names that one image has. */
@@ -98,9 +113,10 @@ export function describePush(plan: PushPlan, url: string): string[] {
   return [
     ...head(policyRequest(policy.text)),
     `  policy ${policy.path}, ${bytes} bytes, SHA-256 ${sha256}`,
-    ...keys.flatMap(({ image, file }) => [
+    ...keys.flatMap(({ image, file, copies, unfinished }) => [
       ...head(resourceRequest(image.resourcePath, Buffer.alloc(diskKeyBytes))),
       `  <disk key, ${diskKeyBytes} bytes, not shown>, from ${file}, which is then overwritten and removed`,
+      ...[...copies, ...unfinished].map((copy) => `  and so is ${copy}`),
     ]),
     ...head(referenceValuesRequest(rvpsMessage(plan.referenceValues))),
     `  reference values of ${plan.active} active images, in place of all that were there`,

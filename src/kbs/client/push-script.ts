@@ -72,7 +72,9 @@ export async function runPushScript(input: PushScriptInput): Promise<{ left: str
     });
   }
   const left: string[] = [];
-  for (const { file } of keys) if (await exists(file)) left.push(file);
+  for (const { file, copies, unfinished } of keys) {
+    for (const each of [file, ...copies, ...unfinished]) if (await exists(each)) left.push(each);
+  }
   return { left };
 }
 

@@ -1,6 +1,6 @@
 import { rvpsMessage } from '../rvps.ts';
 import { type Kbs, type KbsOptions, openKbs } from './kbs.ts';
-import { destroyKeyFile, readKeyFile } from './key-files.ts';
+import { destroyKeyFile, readKeyCopies } from './key-files.ts';
 import { type PolicyText, type PushPlan, planPush, productionRegistry } from './push-plan.ts';
 import { pushTurn } from './push-turn.ts';
 import { confirmPolicy, confirmReferenceValues } from './read-back.ts';
@@ -48,6 +48,8 @@ export async function push(input: PushInput): Promise<Pushed> {
   const plan = await planPush(registry, await input.policy(), input.keyFolders);
   for (const file of plan.leftOver)
     warn(`${file} is the key of a retired image: it is not pushed; remove it`);
+  for (const file of plan.unfinished)
+    warn(`${file} was left by a build that was killed: it is not pushed; retire its image and build again`);
   await pushPolicy(kbs, plan, note);
   const keys = await pushKeys(kbs, plan, input);
   await setReferenceValues(kbs, rvpsMessage(plan.referenceValues));
@@ -64,18 +66,19 @@ async function pushPolicy(kbs: Kbs, { policy }: PushPlan, note: (text: string) =
 }
 
 async function pushKeys(kbs: Kbs, { keys }: PushPlan, { note, signal }: PushInput): Promise<string[]> {
-  for (const { image, file } of keys) {
+  for (const { image, file, copies, unfinished } of keys) {
     signal.throwIfAborted();
-    const key = await readKeyFile(file);
+    const key = await readKeyCopies(file, copies);
     try {
       await setResource(kbs, image.resourcePath, key);
     } finally {
       key.wipe();
     }
     // From here on an interruption must not keep the file.
-    await destroyKeyFile(file);
+    const files = [file, ...copies, ...unfinished];
+    for (const each of files) await destroyKeyFile(each);
     note(
-      `key of ${image.id} (${image.name}) stored at ${image.resourcePath}; ${file} overwritten and removed`,
+      `key of ${image.id} (${image.name}) stored at ${image.resourcePath}; ${files.join(', ')} overwritten and removed`,
     );
   }
   return keys.map(({ image }) => image.id);

@@ -34,8 +34,9 @@ export async function refuseUnsafe(kbs: Kbs, options: SafetyOptions): Promise<vo
     const hint = 'correct the KBS as said above, or accept the danger with --accept-insecure-kbs';
     throw refused(kbs, 'keys would not be safe there', leaks, hint);
   }
-  for (const { severity, what, remedy } of findings) {
-    if (severity === 'bad' || severity === 'warn')
+  for (const { id, severity, what, remedy } of findings) {
+    const untold = severity === 'unknown' && unsafe.includes(id);
+    if (severity === 'bad' || severity === 'warn' || untold)
       warn(remedy === undefined ? what : `${what}. Remedy: ${remedy}`);
   }
 }

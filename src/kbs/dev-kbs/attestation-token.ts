@@ -1,10 +1,17 @@
-import { createPublicKey, generateKeyPairSync, type JsonWebKey, type KeyObject } from 'node:crypto';
+import { generateKeyPairSync } from 'node:crypto';
 import { signJwt, verifyJwt } from '../jwt.ts';
 import { type AttestRequest, type TeePublicKey, teePublicKey } from './evidence.ts';
-import { openSigned } from './jws.ts';
+import { jwtAlgorithm, keyWithin, openSigned } from './jws.ts';
 
 /** How long a token lasts, in seconds; the real broker's default. */
 const lifetime = 5 * 60;
+
+/**
+ * Which attestation tokens are believed: the broker's `own`; any that is signed by the key in its `header`
+ * (`insecure_key`, `insecure_header_jwk`); or, besides its own, any RS384 token that is signed by the key among its
+ * `claims`, as the verifier "CoCo" of early releases did where no certificate was named.
+ */
+export type TokenTrust = 'own' | 'header' | 'claims';
 
 /** Claims of an attestation token: the whole is a policy's `input`. */
 export type TokenClaims = Record<string, unknown>;
@@ -45,11 +52,10 @@ export function sampleClaims(request: AttestRequest): TokenClaims {
  */
 export class TokenIssuer {
   readonly #pair = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  readonly #insecure: boolean;
+  readonly #trust: TokenTrust;
 
-  /** @param insecure take tokens that are signed by the key in their own header. */
-  constructor(insecure = false) {
-    this.#insecure = insecure;
+  constructor(trust: TokenTrust = 'own') {
+    this.#trust = trust;
   }
 
   /**
@@ -86,21 +92,26 @@ export class TokenIssuer {
 
   /** The claims of a token that is to be trusted. @throws Error with the reason. */
   verify(token: string, now: number): TokenClaims {
-    if (!this.#insecure) {
-      return verifyJwt(token, { algorithm: 'ES256', key: this.#pair.publicKey, now, leeway: 0 });
-    }
-    const { claims } = openSigned(token, keyInHeader);
-    if (typeof claims.exp !== 'number' || claims.exp <= now) throw new Error('expired');
-    return claims;
+    if (this.#trust === 'header') return inTime(openSigned(token, keyWithin).claims, now);
+    if (this.#trust === 'claims' && jwtAlgorithm(token) === 'RS384') return believedByItsClaims(token, now);
+    return verifyJwt(token, { algorithm: 'ES256', key: this.#pair.publicKey, now, leeway: 0 });
   }
 }
 
-function keyInHeader({ jwk }: TokenClaims): KeyObject {
-  try {
-    return createPublicKey({ key: jwk as JsonWebKey, format: 'jwk' });
-  } catch {
-    throw new Error('no usable key in its header');
-  }
+/** What kbs/src/token/coco.rs of early releases asks for: `exp` and `nbf` without tolerance, the key's own `alg`. */
+function believedByItsClaims(token: string, now: number): TokenClaims {
+  const { claims } = openSigned(token, (_, { jwk }) => {
+    if ((jwk as { alg?: unknown } | undefined)?.alg !== 'RS384')
+      throw new Error('its key is for another algorithm');
+    return keyWithin({ jwk });
+  });
+  if (typeof claims.nbf === 'number' && claims.nbf > now) throw new Error('not valid yet');
+  return inTime(claims, now);
+}
+
+function inTime(claims: TokenClaims, now: number): TokenClaims {
+  if (typeof claims.exp !== 'number' || claims.exp <= now) throw new Error('expired');
+  return claims;
 }
 
 interface AnnotatedEvidence {

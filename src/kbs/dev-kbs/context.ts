@@ -1,4 +1,5 @@
 import type { AdminRules } from './admin/rules.ts';
+import type { TokenTrust } from './attestation-token.ts';
 import type { Era } from './era/index.ts';
 import type { Metrics } from './metrics.ts';
 import type { Policies } from './policies.ts';
@@ -16,11 +17,13 @@ export interface Context {
   digest: string | undefined;
   /** Claims that such a handshake leads to. */
   claims: 'snp' | 'sample';
-  insecureTokens: boolean;
+  tokenTrust: TokenTrust;
   /** Path of Open Policy Agent; without it the registry's records judge. */
   opa: string | undefined;
   /** Milliseconds since 1970. */
   now: () => number;
+  /** What the Date headers tell; the same unless a proxy writes them. */
+  dateHeader: () => number;
 }
 
 /** An answer with status 200. */

@@ -58,7 +58,7 @@ export class Exchange {
     };
     const faults = this.#faults.take(method, uri.split('?', 1)[0]!);
     response.sendDate = false;
-    response.setHeader('Date', new Date(this.#context.now()).toUTCString());
+    response.setHeader('Date', new Date(this.#context.dateHeader()).toUTCString());
     let end: { status: number | undefined; note: string };
     try {
       await inject(faults, request);

@@ -1,4 +1,4 @@
-import { type KeyObject, verify } from 'node:crypto';
+import { createPublicKey, type JsonWebKey, type KeyObject, verify } from 'node:crypto';
 
 export type Claims = Record<string, unknown>;
 
@@ -22,20 +22,21 @@ export function bearerToken(authorization: string | undefined): string | undefin
 
 /**
  * The parts of a signed token, and nothing but its signature checked: what else counts differs between brokers.
- * @param key the key, or how to find it from the token's header.
+ * @param key the key, or how to find it from the token's header and claims.
  * @throws Error with the reason.
  */
 export function openSigned(
   token: string,
-  key: KeyObject | ((header: Claims) => KeyObject),
+  key: KeyObject | ((header: Claims, claims: Claims) => KeyObject),
 ): { header: Claims; claims: Claims } {
   const match = /^([\w-]+)\.([\w-]+)\.([\w-]+)$/.exec(token);
   if (match === null) throw new Error('not a signed token');
   const [, head, payload, signature] = match as unknown as [string, string, string, string];
   const header = parsePart(head);
+  const claims = parsePart(payload);
   const alg = String(header.alg);
   const hash = hashes[alg];
-  const signer = typeof key === 'function' ? key(header) : key;
+  const signer = typeof key === 'function' ? key(header, claims) : key;
   if (hash === undefined || !keyTypes[signer.asymmetricKeyType ?? '']?.test(alg)) {
     throw new Error('signed with another algorithm');
   }
@@ -44,7 +45,25 @@ export function openSigned(
   if (!verify(hash, bytes, encoded, Buffer.from(signature, 'base64url'))) {
     throw new Error('signed with another key');
   }
-  return { header, claims: parsePart(payload) };
+  return { header, claims };
+}
+
+/** What a token's header says it is signed with, unverified; undefined where it is no token. */
+export function jwtAlgorithm(token: string): unknown {
+  try {
+    return parsePart(token.split('.', 1)[0]!).alg;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The key that a token brings along in its member `jwk`, of the header or of the claims. @throws Error */
+export function keyWithin({ jwk }: Claims): KeyObject {
+  try {
+    return createPublicKey({ key: jwk as JsonWebKey, format: 'jwk' });
+  } catch {
+    throw new Error('no usable key within');
+  }
 }
 
 function parsePart(part: string): Claims {

@@ -43,6 +43,10 @@ export interface DevelopmentKbsOptions {
   shippedPolicy?: boolean | undefined;
   /** Take attestation tokens signed by the key in their own header (`insecure_key`, `insecure_header_jwk`). */
   insecureTokens?: boolean | undefined;
+  /** Take RS384 attestation tokens signed by the key among their own claims: early releases without a certificate. */
+  cocoTokens?: boolean | undefined;
+  /** Take administrators' tokens signed by the key in their own header (`insecure_header_jwk`; era `main`). */
+  insecureAdminTokens?: boolean | undefined;
   /** Let everyone administer (`insecure_api`, `InsecureAllowAll`). */
   insecureApi?: boolean | undefined;
   /** Which role may use which endpoints (era `main`); `image-builder` may use all unless told otherwise. */
@@ -55,6 +59,8 @@ export interface DevelopmentKbsOptions {
   faults?: readonly Fault[] | undefined;
   /** Gets one line per request: time, method, path, status, who asked, reason. Never a secret. */
   log?: ((line: string) => void) | undefined;
-  /** The broker's clock, also in its Date headers: milliseconds since 1970. */
+  /** The broker's clock: milliseconds since 1970. */
   now?: (() => number) | undefined;
+  /** The clock of its Date headers, which a proxy may write; the broker's own unless given. */
+  dateHeader?: (() => number) | undefined;
 }

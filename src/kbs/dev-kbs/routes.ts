@@ -18,7 +18,7 @@ export type Routes = Readonly<Record<string, readonly [Counted, Handler]>>;
 /** Everything below `/kbs/v0/`. Methods that an era does not route never get here. */
 export function routesOf(context: Context): Routes {
   const sessions = new Sessions(context.now);
-  const tokens = new TokenIssuer(context.insecureTokens);
+  const tokens = new TokenIssuer(context.tokenTrust);
   const handshake = new Handshake(context, sessions, tokens);
   const resources = new Resources(context, sessions, tokens);
   const administration = new Administration(context);

@@ -87,7 +87,7 @@ function checkDigest(digest: string | undefined): void {
 }
 
 function contextOf(options: DevelopmentKbsOptions, adminKey: Context['admin']['key']): Context {
-  const { stateDirectory, registryDirectory, digest, opa } = options;
+  const { stateDirectory, registryDirectory, digest, opa, now = Date.now } = options;
   const era = eras[options.era ?? 'field'];
   const store = new Store(options.inMemory ? memoryStorage() : fileStorage(join(stateDirectory, 'store')));
   return {
@@ -99,15 +99,17 @@ function contextOf(options: DevelopmentKbsOptions, adminKey: Context['admin']['k
     admin: {
       key: adminKey,
       insecureApi: options.insecureApi ?? false,
+      headerKeys: options.insecureAdminTokens ?? false,
       access: parseAccess(options.accessRules),
       issuer: options.adminIssuer,
       audience: options.adminAudience,
     },
     digest,
     claims: options.claims ?? 'snp',
-    insecureTokens: options.insecureTokens ?? false,
+    tokenTrust: options.insecureTokens ? 'header' : options.cocoTokens ? 'claims' : 'own',
     opa,
-    now: options.now ?? Date.now,
+    now,
+    dateHeader: options.dateHeader ?? now,
   };
 }
 

@@ -1,11 +1,13 @@
 import { dirname, resolve } from 'node:path';
 import { messageOf } from '../../host/errors.ts';
 import { readRegistry, registryPath } from '../registry/registry.ts';
+import { limitFindings } from './limits.ts';
 import { type LintFinding, lintPolicy } from './lint.ts';
 import { compareManaged } from './managed.ts';
 import { lintOthers } from './policy.ts';
 import { freshPolicy, withoutManaged } from './policy-file.ts';
 import { checkWithEngine } from './rego-engine.ts';
+import { seamFindings } from './seams.ts';
 import { type MinimumTcb, type PolicyParts, splitPolicy } from './text.ts';
 
 export interface LintFileOptions {
@@ -36,12 +38,10 @@ export async function lintFile(
     const marks: LintFinding = { severity: 'refuse', rule: 'marks', line, column: 1, message, remedy };
     return inOrder([marks, ...lintPolicy(text)]);
   }
-  const findings = [...(await judge(resolve(path), text, parts, options.minTcb))];
+  const findings = [...limitFindings(text), ...(await judge(resolve(path), text, parts, options.minTcb))];
   if (options.engine !== undefined) {
     const faults = await checkWithEngine(options.engine, text, options.signal);
-    const isNew = ({ line }: { line: number }) =>
-      !findings.some((finding) => finding.severity === 'refuse' && finding.line === line);
-    for (const { line, column, message } of faults.filter(isNew)) {
+    for (const { line, column, message } of newIn(findings, faults)) {
       const remedy = 'this is what Open Policy Agent says; key brokers refuse or deny as well';
       findings.push({ severity: 'refuse', rule: 'engine', line, column, message, remedy });
     }
@@ -65,7 +65,15 @@ async function judge(
     if (managed === '') return findings;
     const message = `the managed part cannot be compared: there is no ${registryPath(folder)}`;
     const remedy = 'check the file in its policy directory';
-    return [...findings, { severity: 'warn', rule: 'managed-unchecked', line, column: 1, message, remedy }];
+    const unchecked = {
+      severity: 'warn',
+      rule: 'managed-unchecked',
+      line,
+      column: 1,
+      message,
+      remedy,
+    } as const;
+    return [...findings, ...newIn(findings, seamFindings(parts, managed)), unchecked];
   }
   const images = registry.images;
   if (managed === '') {
@@ -81,6 +89,15 @@ async function judge(
   }
   const expected = (await freshPolicy(images, minimum)).managed;
   return [...lintOthers(parts, expected), ...compareManaged(managed, expected, line, images)];
+}
+
+/** Those in lines of which nothing is refused yet. */
+function newIn<Fault extends { line: number }>(
+  findings: readonly LintFinding[],
+  faults: readonly Fault[],
+): Fault[] {
+  const known = new Set(findings.filter(({ severity }) => severity === 'refuse').map(({ line }) => line));
+  return faults.filter(({ line }) => !known.has(line));
 }
 
 function inOrder(findings: LintFinding[]): LintFinding[] {

@@ -3,9 +3,11 @@ import { UserError } from '../../host/errors.ts';
 import { writeFileAtomic } from '../../host/files.ts';
 import type { ImageRecord } from '../registry/record.ts';
 import { lockPolicyDirectory, readRegistry } from '../registry/registry.ts';
+import { limitFindings } from './limits.ts';
 import { formatFinding, type LintFinding, type LintRule, lintPolicy } from './lint.ts';
 import { freshPolicy, partsOf, policyPath, readPolicy, withManaged, withoutManaged } from './policy-file.ts';
 import { findRegoEngine } from './rego-engine.ts';
+import { seamFindings } from './seams.ts';
 import { selfTest } from './self-test.ts';
 import type { MinimumTcb, PolicyParts } from './text.ts';
 
@@ -33,8 +35,8 @@ export interface WrittenPolicy {
  * Brings a directory's policy.rego up to date with its registry: the part between the marks is replaced, everything
  * else stays byte for byte; without marks the part is appended; without a file a whole policy is written. Where a
  * Rego engine is at hand, a changed text is tried first.
- * @throws UserError where the file's other rules would make ours unsafe or unheard (see {@link lintPolicy}), or the
- * text fails its trial; the file is then as it was.
+ * @throws UserError where the file's other rules would make ours unsafe or unheard (see {@link lintPolicy}), the file
+ * is a symbolic link, or the text fails its trial; the file is then as it was.
  */
 export async function writePolicy(
   directory: string,
@@ -66,27 +68,38 @@ export async function composePolicy(
   minimum: MinimumTcb | undefined,
 ): Promise<{ text: string; warnings: string[] }> {
   const fresh = await freshPolicy(images, minimum);
-  if (present === undefined) return { text: fresh.text, warnings: [] };
+  if (present === undefined) {
+    refuse(path, limitFindings(fresh.text), 'retire images, or use another policy directory and key broker');
+    return { text: fresh.text, warnings: [] };
+  }
   const parts = partsOf(path, present);
   const findings = lintOthers(parts, fresh.managed);
   const stops = ({ severity, rule }: LintFinding) => severity === 'refuse' && !harmlessToOurs.includes(rule);
-  const refused = findings.filter(stops);
-  if (refused.length > 0) {
-    throw new UserError(
-      `cannot update the policy ${path}: ${refused.map(({ message }) => message).join('; ')}`,
-      {
-        details: refused.map((finding) => `${formatFinding(path, finding)}; ${finding.remedy}`),
-        hint: 'correct it by hand, or move the file away to have a new one written',
-      },
-    );
-  }
+  const text = withManaged(parts, fresh.managed);
+  refuse(
+    path,
+    [...findings.filter(stops), ...limitFindings(text)],
+    'correct it by hand, or move the file away to have a new one written',
+  );
   const warnings = findings.map(({ line, message }) => `${path}:${line}: ${message}`);
-  return { text: withManaged(parts, fresh.managed), warnings };
+  return { text, warnings };
+}
+
+/** @throws UserError where there is any finding. */
+function refuse(path: string, findings: readonly LintFinding[], hint: string): void {
+  if (findings.length === 0) return;
+  const causes = findings.map(({ message }) => message).join('; ');
+  throw new UserError(`cannot update the policy ${path}: ${causes}`, {
+    details: findings.map((finding) => `${formatFinding(path, finding)}; ${finding.remedy}`),
+    hint,
+  });
 }
 
 /** Judges a policy file's rules outside of the managed part, which they are to stand beside. */
 export function lintOthers(parts: PolicyParts, managed: string): LintFinding[] {
-  return lintPolicy(withoutManaged(parts), { beside: managed });
+  const findings = lintPolicy(withoutManaged(parts), { beside: managed });
+  const known = new Set(findings.filter(({ rule }) => rule === 'syntax').map(({ line }) => line));
+  return [...findings, ...seamFindings(parts, managed).filter(({ line }) => !known.has(line))];
 }
 
 /** Runs the self-test where an engine is at hand. @returns what was done, as a sentence. */

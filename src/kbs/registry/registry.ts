@@ -1,6 +1,6 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readdir, readlink, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { UserError } from '../../host/errors.ts';
+import { hasCode, UserError } from '../../host/errors.ts';
 import { type FileLock, lockFile } from '../../host/lock.ts';
 import { type ImageRecord, imageRecord } from './record.ts';
 import { type LoadedRegistry, loadRegistry, type Registry, storeRegistry } from './registry-file.ts';
@@ -12,9 +12,37 @@ export function registryPath(directory: string): string {
   return join(directory, 'cvm-registry.json');
 }
 
-/** The one lock of a policy directory: held for every change of the registry and of the policy made from it. */
-export function lockPolicyDirectory(directory: string, signal?: AbortSignal): Promise<FileLock> {
-  return lockFile(join(directory, '.cvm-registry.lock'), { signal });
+/**
+ * The one lock of a policy directory: held for every change of the registry and of the policy made from it.
+ * @throws UserError where one of the two is a symbolic link.
+ */
+export async function lockPolicyDirectory(directory: string, signal?: AbortSignal): Promise<FileLock> {
+  for (const path of [registryPath(directory), join(directory, 'policy.rego')]) await refuseLink(path);
+  const lock = await lockFile(join(directory, '.cvm-registry.lock'), { signal });
+  await sweepKilledWrites(directory);
+  return lock;
+}
+
+/** Files are replaced as a whole: that would put a file where a link was, and whoever reads its target sees no change. */
+async function refuseLink(path: string): Promise<void> {
+  let target: string;
+  try {
+    target = await readlink(path);
+  } catch (error) {
+    if (hasCode(error, 'ENOENT') || hasCode(error, 'EINVAL')) return;
+    throw error;
+  }
+  throw new UserError(`cannot change ${path}: it is a symbolic link to ${target}`, {
+    hint: 'put the file itself there; "cvm policy push" brings the policy to a key broker',
+  });
+}
+
+/** What a writer that was killed left half-written. Only the holder of the lock writes, so nobody is at it. */
+async function sweepKilledWrites(directory: string): Promise<void> {
+  const abandoned = /^\.(?:cvm-registry\.json(?:\.bak)?|policy\.rego)\.[0-9a-f]{12}\.tmp$/;
+  for (const name of await readdir(directory)) {
+    if (abandoned.test(name)) await rm(join(directory, name), { force: true });
+  }
 }
 
 /**
@@ -112,9 +140,14 @@ export async function withdrawImage(
 ): Promise<void> {
   await change(directory, undefined, (registry) => {
     if (registry === undefined) throw new Error(`${registryPath(directory)} has gone`);
-    const images = registry.images
-      .filter((image) => image.id !== id)
-      .map((image): ImageRecord => (superseded.includes(image.id) ? { ...image, status: 'active' } : image));
+    const others = registry.images.filter((image) => image.id !== id);
+    // What a third build has superseded meanwhile stays retired.
+    const hasSuccessor = ({ project, name }: ImageRecord) =>
+      others.some((image) => image.status === 'active' && image.project === project && image.name === name);
+    const images = others.map(
+      (image): ImageRecord =>
+        superseded.includes(image.id) && !hasSuccessor(image) ? { ...image, status: 'active' } : image,
+    );
     return { registry: { ...registry, images }, result: undefined };
   });
 }

@@ -1,8 +1,15 @@
+import { createPrivateKey } from 'node:crypto';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { check } from '../../../src/kbs/client/check.ts';
+import { readCredential } from '../../../src/kbs/client/credential.ts';
 import type { Finding, FindingId } from '../../../src/kbs/client/finding.ts';
+import type { Kbs } from '../../../src/kbs/client/kbs.ts';
 import { push } from '../../../src/kbs/client/push.ts';
+import { refuseUnsafe } from '../../../src/kbs/client/refuse-unsafe.ts';
 import { setResourcePolicy } from '../../../src/kbs/client/requests.ts';
+import { signJwt } from '../../../src/kbs/jwt.ts';
 import { type AdminSite, adminSite } from './client-admin.ts';
 import { makeCertificates, ownServer } from './client-servers.ts';
 
@@ -72,6 +79,22 @@ describe.each(['field', 'main'] as const)('check of a KBS of era %s', (era) => {
     expect(found.clock.what).toMatch(/1080\d s behind|1079\d s behind/);
   });
 
+  test.each([
+    ['hours ahead', 7_200_000],
+    ['hours behind', -7_200_000],
+  ])('finds them believed by a KBS %s behind a proxy with the right time', async (_, ahead) => {
+    const clocks = { now: () => Date.now() + ahead, dateHeader: Date.now };
+    await using site = await adminSite({ era, insecureTokens: true, ...clocks });
+    const found = await findingsOf(site);
+    expect([found['forged-token'].severity, found.clock.severity]).toEqual(['bad', 'ok']);
+  });
+
+  test('finds them believed by a verifier that takes RS384 only, with the key among the claims', async () => {
+    await using site = await adminSite({ era, cocoTokens: true });
+    const found = (await findingsOf(site))['forged-token'];
+    expect(found).toMatchObject({ severity: 'bad', remedy: expect.stringContaining('trusted_certs_paths') });
+  });
+
   test('finds administration open to anybody', async () => {
     await using site = await adminSite({ era, insecureApi: true });
     const found = await findingsOf(site, { credential: undefined });
@@ -133,6 +156,134 @@ test('the field shows its shipped policy, and any key goes to any VM', async () 
   expect((await findingsOf(site))['stored-policy']).toMatchObject({
     severity: 'bad',
     what: expect.stringContaining('any confidential VM is given any key'),
+  });
+});
+
+describe('administrators whose tokens bring their own key', () => {
+  const settings = { era: 'main', insecureAdminTokens: true } as const;
+  const bad = {
+    severity: 'bad',
+    what: expect.stringContaining('signed by the key in its own header'),
+    remedy: expect.stringContaining('insecure_header_jwk'),
+  };
+
+  test.each([
+    ['nobody in particular', {}],
+    [
+      'a role that may do nothing here',
+      { accessRules: [{ role: 'x', allowedEndpoints: '^/kbs/v0/other$' }] },
+    ],
+    ['a clock far ahead', { now: () => Date.now() + 7_200_000, dateHeader: Date.now }],
+    ['a clock far behind', { now: () => Date.now() - 7_200_000, dateHeader: Date.now }],
+  ])('are found believed: %s', async (_, more) => {
+    await using site = await adminSite({ ...settings, ...more });
+    const found = await findingsOf(site, { credential: undefined });
+    expect(found['open-administration']).toMatchObject(bad);
+  });
+
+  test('with the issuer and role that builder.yml names', async () => {
+    const accessRules = [{ role: 'builders', allowedEndpoints: '^/kbs/v0/.+$' }];
+    await using site = await adminSite({ ...settings, adminIssuer: 'us', accessRules });
+    const named = { keyFile: site.kbs.adminKeyFile, issuer: 'us', role: 'builders' };
+    const { credential } = await readCredential(named);
+    const found = await findingsOf(site, { credential });
+    expect(found['open-administration']).toMatchObject(bad);
+    // The right credential can still be told from a wrong one.
+    expect(found.credential.severity).toBe('ok');
+  });
+
+  test('with issuer, role and audience of a ready token', async () => {
+    const accessRules = [{ role: 'builders', allowedEndpoints: '^/kbs/v0/.+$' }];
+    const compared = { adminIssuer: 'us', adminAudience: 'kbs', accessRules };
+    await using site = await adminSite({ ...settings, ...compared });
+    const key = createPrivateKey(await readFile(site.kbs.adminKeyFile));
+    const exp = Math.floor(Date.now() / 1000) + 600;
+    const claims = { iss: 'us', aud: ['other', 'kbs'], role: 'builders', exp };
+    const tokenFile = join(site.folder, 'token');
+    await writeFile(tokenFile, signJwt('EdDSA', key, claims), { mode: 0o600 });
+    const { credential } = await readCredential({ tokenFile });
+    expect((await findingsOf(site, { credential }))['open-administration']).toMatchObject(bad);
+    await using safe = await adminSite({ era: 'main', ...compared });
+    expect((await findingsOf(safe, { credential }))['open-administration'].severity).toBe('ok');
+  });
+
+  test('are refused by a KBS that does not look there', async () => {
+    await using site = await adminSite({ era: 'main' });
+    expect((await findingsOf(site))['open-administration'].severity).toBe('ok');
+  });
+
+  test('no key is pushed to such a KBS', async () => {
+    await using site = await adminSite(settings);
+    const { keyFile, key } = await site.build(1);
+    await expect(push(site.pushInput())).rejects.toMatchObject({
+      details: [expect.stringContaining('own header'), expect.stringContaining('insecure_header_jwk')],
+    });
+    expect(await readFile(keyFile, 'utf8')).toBe(key);
+  });
+});
+
+test.each([
+  '^/kbs/v0/(resource-policy|reference-value|resource/keys/root/[0-9a-f]+)$',
+  '^/kbs/v0/(resource-policy|reference-value|resource/[A-Za-z0-9_-]+/[A-Za-z0-9_-]+/[A-Za-z0-9_-]+)$',
+])('an access list with the exact form of keys lets the credential pass: %s', async (allowedEndpoints) => {
+  const accessRules = [{ role: 'image-builder', allowedEndpoints }];
+  await using site = await adminSite({ era: 'main', accessRules });
+  const found = await findingsOf(site);
+  expect([found.credential.severity, found['open-administration'].severity]).toEqual(['ok', 'ok']);
+});
+
+test.each([
+  ['store keys', 'POST'],
+  ['delete keys', 'DELETE'],
+])('where only resources are open, so that anybody may %s, it is found', async (_, open) => {
+  await using certificates = await makeCertificates();
+  await using server = await ownServer(certificates.server, ({ method, url }, response) => {
+    const refuse = (variant: string) => {
+      const type = `https://github.com/confidential-containers/kbs/errors/${variant}`;
+      response.writeHead(401).end(JSON.stringify({ type, detail: '' }));
+    };
+    const resource = url.includes('/resource/');
+    if (method === 'GET' && resource) refuse('TokenVerifierError');
+    else if (method === open && resource) refuse('PluginInternalError');
+    else refuse('AdminAuth');
+  });
+  await using site = await adminSite();
+  const at = { url: server.url, ca: certificates.ca, credential: undefined };
+  expect((await findingsOf(site, at))['open-administration'].severity).toBe('bad');
+  expect(server.asked.filter(({ url }) => url.includes('/resource/')).map(({ url }) => url)).toContainEqual(
+    expect.stringMatching(/root\/[0-9a-f]{24}$/),
+  );
+});
+
+describe('a push by script', () => {
+  const refusing = (variant: string) => async (run: (kbs: Kbs) => Promise<void>) => {
+    await using certificates = await makeCertificates();
+    await using server = await ownServer(certificates.server, ({ method, url }, response) => {
+      const name = method === 'GET' && url.includes('/resource/') ? variant : 'AdminAuth';
+      const type = `https://github.com/confidential-containers/kbs/errors/${name}`;
+      response.writeHead(401).end(JSON.stringify({ type, detail: '' }));
+    });
+    await using site = await adminSite();
+    using kbs = site.client({ url: server.url, ca: certificates.ca, credential: undefined });
+    await run(kbs);
+  };
+
+  test('is warned where it cannot be told whether forged tokens are believed', async () => {
+    await refusing('SomethingOfTomorrow')(async (kbs) => {
+      const warnings: string[] = [];
+      const warn = (text: string) => warnings.push(text);
+      await refuseUnsafe(kbs, { ...prefix, acceptInsecure: false, fromAside: true, warn });
+      expect(warnings.join('\n')).toMatch(/whether forged attestation tokens .* Remedy: .*insecure_key/);
+    });
+  });
+
+  test('is not warned of it where they are refused', async () => {
+    await refusing('TokenVerifierError')(async (kbs) => {
+      const warnings: string[] = [];
+      const warn = (text: string) => warnings.push(text);
+      await refuseUnsafe(kbs, { ...prefix, acceptInsecure: false, fromAside: true, warn });
+      expect(warnings.join('\n')).not.toMatch(/forged/);
+    });
   });
 });
 

@@ -14,7 +14,7 @@ beforeAll(async () => {
 afterAll(() => certificates[Symbol.asyncDispose]());
 
 const secret = 'header.claims.signature';
-const credential = { kind: 'token', file: '/token', token: () => secret } as const;
+const credential = { kind: 'token', file: '/token', identity: {}, token: () => secret } as const;
 const open = (url: string, more: Partial<Parameters<typeof openKbs>[0]> = {}) =>
   openKbs({ url, ca: certificates.ca, credential, retryAfterMs: [10, 10], timeoutMs: 5_000, ...more });
 

@@ -1,6 +1,6 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { createServer } from 'node:https';
+import { createServer, request } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -99,4 +99,21 @@ export async function ownServer(
   own.port = (server.address() as AddressInfo).port;
   own.url = `https://127.0.0.1:${own.port}`;
   return own;
+}
+
+/** Asks another server the same, as a proxy would. */
+export async function passOn(
+  url: string,
+  ca: string,
+  asked: Pick<Asked, 'method' | 'url' | 'body'>,
+  authorization: string | undefined,
+): Promise<{ status: number; body: Buffer }> {
+  const answered = Promise.withResolvers<IncomingMessage>();
+  const headers = authorization === undefined ? {} : { authorization };
+  const outgoing = request(`${url}${asked.url}`, { method: asked.method, ca, agent: false, headers });
+  outgoing.on('response', answered.resolve).on('error', answered.reject).end(asked.body);
+  const message = await answered.promise;
+  const chunks: Buffer[] = [];
+  for await (const chunk of message as AsyncIterable<Buffer>) chunks.push(chunk);
+  return { status: message.statusCode!, body: Buffer.concat(chunks) };
 }

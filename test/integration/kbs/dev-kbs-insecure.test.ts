@@ -2,6 +2,11 @@ import { createPrivateKey, generateKeyPairSync } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import { adminToken } from '../../../src/kbs/client/admin-token.ts';
+import {
+  forgedTokens,
+  selfMadeAdminToken,
+  strangersAdminToken,
+} from '../../../src/kbs/client/forged-tokens.ts';
 import type { DevelopmentKbsOptions } from '../../../src/kbs/dev-kbs/index.ts';
 import { signJwt } from '../../../src/kbs/jwt.ts';
 import {
@@ -71,6 +76,36 @@ describe.each(['field', 'main'] as const)('%s', (era) => {
     expect(await steal(site, `${header}.${payload}.${signature}`)).toBe('TokenVerifierError');
   });
 
+  test('the verifier CoCo takes RS384 tokens by the key among their claims, and besides only its own', async () => {
+    await using site = await start({ cocoTokens: true });
+    const { hex } = site.image.digests[0]!;
+    const now = Math.floor(Date.now() / 1000);
+    expect(await steal(site, forged(hex))).toBe('TokenVerifierError');
+    const path = `/kbs/v0/resource/${site.image.resourcePath}`;
+    const { cookie } = await handshake(site.kbs);
+    expect((await ask(site.kbs, 'GET', path, { headers: { cookie } })).status).toBe(200);
+    const [es256, rs384] = await forgedTokens(now);
+    expect(await steal(site, es256)).toBe('TokenVerifierError');
+    expect(await steal(site, rs384)).toBe('PolicyDeny');
+    const [head, payload] = rs384.split('.');
+    const another = (await forgedTokens(now))[1].split('.')[2];
+    expect(await steal(site, `${head}.${payload}.${another}`)).toBe('TokenVerifierError');
+    expect(await steal(site, (await forgedTokens(now - 20 * 365 * 86_400))[1])).toBe('TokenVerifierError');
+    await using safe = await start();
+    expect(await steal(safe, rs384)).toBe('TokenVerifierError');
+  });
+
+  test('its Date header can be the one of a proxy', async () => {
+    const ahead = 3_600_000;
+    await using site = await start({ now: () => Date.now() + ahead, dateHeader: Date.now });
+    const { headers } = await ask(site.kbs, 'GET', '/kbs/v0/resource/a/b/c');
+    expect(Math.abs(Date.parse(headers.date!) - Date.now())).toBeLessThan(5_000);
+    const late = await ask(site.kbs, 'POST', '/kbs/v0/resource/a/b/c', {
+      headers: await admin(site.kbs, { validSeconds: 60 }),
+    });
+    expect(late.status).toBe(401);
+  });
+
   test('with an insecure API nobody is asked for a token', async () => {
     await using site = await start({ insecureApi: true });
     const reply = await ask(site.kbs, 'POST', '/kbs/v0/resource/a/b/c', { body: 'x' });
@@ -138,6 +173,41 @@ test('sample claims need a sound handshake as well', async () => {
   const body = JSON.stringify(evidence('another nonce', guestKey().jwk));
   const reply = await ask(site.kbs, 'POST', '/kbs/v0/attest', { body, headers: { cookie } });
   expect(refusalOf(reply)).toBe('AttestationError');
+});
+
+describe('administrators whose tokens bring their own key', () => {
+  const own = { iss: 'cvm-builder', role: 'image-builder' };
+  const now = Math.floor(Date.now() / 1000);
+  const post = (kbs: Fixture['kbs'], token: string) =>
+    ask(kbs, 'POST', '/kbs/v0/resource/a/b/c', {
+      body: 'x',
+      headers: { authorization: `Bearer ${token}` },
+    });
+
+  test('are believed with insecure_header_jwk, as far as issuer and role fit', async () => {
+    await using site = await fixture({
+      era: 'main',
+      inMemory: true,
+      insecureAdminTokens: true,
+      adminIssuer: own.iss,
+    });
+    expect((await post(site.kbs, selfMadeAdminToken(own, now))).status).toBe(200);
+    const cases = [
+      selfMadeAdminToken({ ...own, iss: 'other' }, now),
+      selfMadeAdminToken({ ...own, role: 'other' }, now),
+      strangersAdminToken(own, now),
+    ];
+    for (const token of cases) expect((await post(site.kbs, token)).status).toBe(401);
+    // The configured key counts as before.
+    const headers = await admin(site.kbs);
+    expect((await ask(site.kbs, 'POST', '/kbs/v0/resource/a/b/d', { headers })).status).toBe(200);
+  });
+
+  test.each(['field', 'main'] as const)('are refused by a %s broker without it', async (era) => {
+    await using site = await fixture({ era, inMemory: true });
+    expect((await post(site.kbs, selfMadeAdminToken(own, now))).status).toBe(401);
+    expect(await site.kbs.received.resource('a/b/c')).toBeUndefined();
+  });
 });
 
 describe('access lists of main', () => {

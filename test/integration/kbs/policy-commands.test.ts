@@ -1,4 +1,4 @@
-import { copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, lstat, mkdtemp, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
@@ -154,6 +154,78 @@ describe('cvm policy lint', () => {
     expect(refused.status).toBe(1);
     expect(refused.stdout).toMatch(/policy\.rego:2:1: refuse: it lacks "import rego\.v1"/);
     expect(refused.stdout).toContain('  hint: write "import rego.v1" below the package');
+  });
+});
+
+describe('text around the managed part that changes what it means', () => {
+  const seams: [string, string, string][] = [
+    ['a string', 'x := `\n', '`\n'],
+    ['an object', 'x := {"a":\n', '1}\n'],
+    ['an array', 'x := [1,\n', '2]\n'],
+    ['a call', 'x := count(\n', ')\n'],
+    ['a body', 'x if {\n', '}\n'],
+    ['an else below', '', 'else := true if input.x\n'],
+    ['a further body below', '', '{ input.x }\n'],
+    ['a value below', '', '== true\n'],
+    ['a default above', 'default\n', ''],
+  ];
+  test.each(seams)('%s: lint refuses it, and so does a build', async (_, above, below) => {
+    await twoImages();
+    const text = await readFile(policyPath(folder), 'utf8');
+    const begin = text.indexOf('# BEGIN cvm-builder');
+    const around = text.slice(0, begin) + above + text.slice(begin) + below;
+    await writeFile(policyPath(folder), around);
+    const { status, stdout } = await cvm('lint', null, { directory: folder });
+    expect(status).toBe(1);
+    expect(stdout).toMatch(/policy\.rego:\d+:\d+: refuse: it cannot be read/);
+    await expect(writePolicy(folder)).rejects.toThrow(/cannot update the policy .*cannot be read/);
+    expect(await readFile(policyPath(folder), 'utf8')).toBe(around);
+  });
+
+  test('lint refuses it in a copy without a registry', async () => {
+    await twoImages();
+    const text = await readFile(policyPath(folder), 'utf8');
+    const copy = await mkdtemp(join(folder, 'copy-'));
+    await writeFile(join(copy, 'policy.rego'), text.replace('# BEGIN', 'x := `\n# BEGIN').concat('`\n'));
+    const { status, stdout } = await cvm('lint', join(copy, 'policy.rego'), {});
+    expect(status).toBe(1);
+    expect(stdout).toContain('apart from the managed part: a string is not closed');
+  });
+});
+
+test.each([
+  ['with', 'data["resource-path"] == ["a", "b", "c"] with data["resource-path"] as ["a", "b", "c"]'],
+  ['a denied plugin', 'not data.plugin == "other"'],
+  ['a path that is printed', 'print(data["resource-path"])'],
+])('no policy is written beside an allow for any path: %s', async (_, condition) => {
+  await twoImages();
+  const text = await readFile(policyPath(folder), 'utf8');
+  const open = `${text}\nallow if {\n\tinput.submods\n\t${condition}\n}\n`;
+  await writeFile(policyPath(folder), open);
+  await addImage(folder, imageOf(3));
+  await expect(writePolicy(folder)).rejects.toThrow(/cannot update the policy .*this "allow"/);
+  expect(await readFile(policyPath(folder), 'utf8')).toBe(open);
+});
+
+describe('a symbolic link is not replaced by a file', () => {
+  test.each(['policy.rego', 'cvm-registry.json'])('%s', async (name) => {
+    await twoImages();
+    const target = join(folder, 'elsewhere');
+    await rename(join(folder, name), target);
+    await symlink(target, join(folder, name));
+    const before = await readFile(target, 'utf8');
+    const refusal = `cannot change ${join(folder, name)}: it is a symbolic link to ${target}`;
+    await expect(addImage(folder, imageOf(3))).rejects.toThrow(refusal);
+    await expect(writePolicy(folder, { minTcb: { snp: 3 } })).rejects.toThrow(refusal);
+    expect((await cvm('retire', '00000000abc1', { directory: folder })).stderr).toContain(refusal);
+    expect((await lstat(join(folder, name))).isSymbolicLink()).toBe(true);
+    expect(await readFile(target, 'utf8')).toBe(before);
+    expect((await cvm('list', { directory: folder })).stdout).toContain('2 active');
+  });
+
+  test('nor is one whose target is gone', async () => {
+    await symlink('/nowhere/policy.rego', policyPath(folder));
+    await expect(writePolicy(folder)).rejects.toThrow('symbolic link to /nowhere/policy.rego');
   });
 });
 

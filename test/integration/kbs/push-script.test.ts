@@ -34,7 +34,7 @@ async function run(
   const result = await runPushScript({
     policyDirectory: site.policyDirectory,
     policy: { path, text: await readFile(path, 'utf8') },
-    keys: built.map(({ image, keyFile }) => ({ image, file: keyFile })),
+    keys: built.map(({ image, keyFile }) => ({ image, file: keyFile, copies: [], unfinished: [] })),
     kbs: {
       url: 'https://kbs.example',
       caFile: '/ca.crt',

@@ -1,4 +1,4 @@
-import { readFile, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { push } from '../../../src/kbs/client/push.ts';
@@ -7,7 +7,7 @@ import { policyPath } from '../../../src/kbs/policy/policy.ts';
 import { addImage, retireImage } from '../../../src/kbs/registry/registry.ts';
 import { imageOf } from '../../unit/kbs/records.ts';
 import { adminSite } from './client-admin.ts';
-import { makeCertificates, ownServer } from './client-servers.ts';
+import { makeCertificates, ownServer, passOn } from './client-servers.ts';
 
 const gone = (file: string) => expect(stat(file)).rejects.toThrow(/ENOENT/);
 
@@ -245,6 +245,68 @@ test('a policy that reads back as another stops the push before any key', async 
   await expect(push(site.pushInput({ kbs }))).rejects.toMatchObject({ id: 'other-policy' });
   expect(server.asked.filter(({ url }) => url.includes(image.resourcePath))).toEqual([]);
   await stat(keyFile);
+});
+
+test.each([
+  ['64 blanks before it', `${' '.repeat(64)}<html>Request rejected by the gateway</html>`],
+  ['4000 lines before it', `${'\n'.repeat(4000)}<html>rejected</html>`],
+  ['nothing but 65 blanks', ' '.repeat(65)],
+])('a page with %s is no confirmation: the key file stays', async (_, page) => {
+  await using site = await adminSite({ era: 'field' });
+  const { keyFile, key, image } = await site.build(1);
+  // A gateway that passes all on but what stores a key.
+  const ca = await readFile(site.kbs.caFile, 'utf8');
+  await using certificates = await makeCertificates();
+  await using gateway = await ownServer(certificates.server, async (asked, response, message) => {
+    if (asked.method === 'POST' && asked.url.includes(image.resourcePath)) {
+      response.end(page);
+      return;
+    }
+    const { status, body } = await passOn(site.kbs.url, ca, asked, message.headers.authorization);
+    response.writeHead(status).end(body);
+  });
+  const kbs = { url: gateway.url, ca: certificates.ca, credential: site.credential };
+  await expect(push(site.pushInput({ kbs }))).rejects.toMatchObject({ id: 'not-a-kbs' });
+  expect(await readFile(keyFile, 'utf8')).toBe(key);
+});
+
+describe('several files of one key', () => {
+  test('are all removed once the KBS has the key', async () => {
+    await using site = await adminSite();
+    const { image, key, keyFile } = await site.build(1);
+    const second = join(site.folder, 'second', `cvm_${image.id}`);
+    await mkdir(second, { recursive: true });
+    const others = [join(second, 'disk.key'), join(second, '.disk.key.0123456789ab.tmp')];
+    for (const file of others) await writeFile(file, key);
+    await push(site.pushInput({ keyFolders: [site.handoff, join(site.folder, 'second')] }));
+    expect((await site.kbs.received.resource(image.resourcePath))?.toString()).toBe(key);
+    for (const file of [keyFile, ...others]) await gone(file);
+    for (const file of others) expect(site.notes.join('\n')).toContain(file);
+  });
+
+  test('that differ are all kept, and none is sent', async () => {
+    await using site = await adminSite();
+    const { image, key, keyFile } = await site.build(1);
+    const second = join(site.folder, 'second', `cvm_${image.id}`);
+    await mkdir(second, { recursive: true });
+    await writeFile(join(second, 'disk.key'), 'ab'.repeat(64));
+    const keyFolders = [site.handoff, join(site.folder, 'second')];
+    await expect(push(site.pushInput({ keyFolders }))).rejects.toThrow(/holds another key/);
+    expect(await site.kbs.received.resource(image.resourcePath)).toBeUndefined();
+    expect(await readFile(keyFile, 'utf8')).toBe(key);
+    await stat(join(second, 'disk.key'));
+  });
+
+  test('what a killed build left alone is named, and neither sent nor removed', async () => {
+    await using site = await adminSite();
+    const { image, key, keyFile } = await site.build(1);
+    const left = join(site.handoff, `cvm_${image.id}`, '.disk.key.0123456789ab.tmp');
+    await rename(keyFile, left);
+    await push(site.pushInput());
+    expect(site.warnings.join('\n')).toContain(`${left} was left by a build that was killed`);
+    expect(await site.kbs.received.resource(image.resourcePath)).toBeUndefined();
+    expect(await readFile(left, 'utf8')).toBe(key);
+  });
 });
 
 test('a key file that was tampered with is not sent', async () => {

@@ -5,7 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { policyPath, writePolicy } from '../../../src/kbs/policy/policy.ts';
-import { addImage, readRegistry, registryPath, retireImage } from '../../../src/kbs/registry/registry.ts';
+import {
+  addImage,
+  readRegistry,
+  registryPath,
+  retireImage,
+  withdrawImage,
+} from '../../../src/kbs/registry/registry.ts';
 import { imageOf } from '../../unit/kbs/records.ts';
 
 let folder: string;
@@ -39,6 +45,31 @@ describe('registry', () => {
       [3, 'active'],
       [4, 'active'],
     ]);
+  });
+
+  test('a withdrawn image gives back what it superseded, unless a later one has superseded that too', async () => {
+    await addImage(folder, imageOf(1, { name: 'a' }));
+    const second = await addImage(folder, imageOf(2, { name: 'a' }));
+    await withdrawImage(folder, imageOf(2).id, second.superseded);
+    expect(await statuses()).toEqual([[1, 'active']]);
+    const third = await addImage(folder, imageOf(3, { name: 'a' }));
+    await addImage(folder, imageOf(4, { name: 'a' }));
+    await withdrawImage(folder, imageOf(3).id, third.superseded);
+    expect(await statuses()).toEqual([
+      [1, 'retired'],
+      [4, 'active'],
+    ]);
+  });
+
+  test('what a killed writer left is removed by the next change, and nothing else is', async () => {
+    await addImage(folder, imageOf(1));
+    const left = ['.cvm-registry.json.0123456789ab.tmp', '.policy.rego.ba9876543210.tmp'];
+    const kept = ['.policy.rego.swp', 'cvm-registry.json.0123456789ab.tmp', '.other.0123456789ab.tmp'];
+    for (const name of [...left, ...kept]) await writeFile(join(folder, name), '');
+    await addImage(folder, imageOf(2));
+    const names = await readdir(folder);
+    expect(names).toEqual(expect.arrayContaining(kept));
+    for (const name of left) expect(names).not.toContain(name);
   });
 
   test('keepPrevious, or an unknown project, retires nothing', async () => {

@@ -1,5 +1,5 @@
 import { messageOf } from '../../../host/errors.ts';
-import { bearerToken, type Claims, openSigned } from '../jws.ts';
+import { bearerToken, type Claims, keyWithin, openSigned } from '../jws.ts';
 import { Refusal } from '../refusal.ts';
 import type { AdminRules } from './rules.ts';
 
@@ -32,7 +32,9 @@ export function checkMainAdmin(
 
 function verified(token: string, rules: AdminRules, now: number): Claims {
   try {
-    const { claims } = openSigned(token, rules.key);
+    const signer = (header: Claims) =>
+      rules.headerKeys && header.jwk !== undefined ? keyWithin(header) : rules.key;
+    const { claims } = openSigned(token, signer);
     const { exp, iss, aud } = claims;
     if (typeof exp !== 'number') throw new Error('no exp');
     if (exp + leeway < now) throw new Error('expired');

@@ -13,6 +13,8 @@ export interface AccessRule {
 export interface AdminRules {
   /** Ed25519 public key. */
   key: KeyObject;
+  /** A key in a token's own header is believed (era `main`). */
+  headerKeys: boolean;
   /** Nobody is asked for a token. */
   insecureApi: boolean;
   access: readonly { role: string; endpoints: RegExp }[];

@@ -1,5 +1,6 @@
-import { asksForOtherPlugin, bindsPath, type Closure, closureOf } from '../rego/closure.ts';
+import { closureOf } from '../rego/closure.ts';
 import type { Branch, Rule } from '../rego/statements.ts';
+import { bindsPath } from './binding.ts';
 import { type Remark, refusal, type Subject, warning } from './finding.ts';
 
 const isWord = (tokens: Branch['value'], word: string) => tokens.length === 1 && tokens[0]!.text === word;
@@ -86,12 +87,13 @@ function checkBranch(rule: Rule, branch: Branch, subject: Subject): Remark[] {
     const message = '"allow" is neither true nor false here: everything is denied';
     return [refusal('allow-not-boolean', rule.start, message, 'write "allow if { … }"')];
   }
-  return checkReach(rule, branch, closureOf(branch, subject));
+  return checkReach(rule, branch, subject);
 }
 
 /** What releases keys to VMs that are not theirs, worst first; one remark is enough. */
-function checkReach(rule: Rule, branch: Branch, closure: Closure): Remark[] {
-  const asks = (root: string) => closure.dependences.some(({ path }) => path[0] === root);
+function checkReach(rule: Rule, branch: Branch, subject: Subject): Remark[] {
+  const closure = closureOf(branch, subject);
+  const asks = (root: string) => closure.dependences.some(([first]) => first === root);
   if (!asks('input') && !asks('data')) {
     const message = 'this "allow" does not depend on the request: it releases every key to anybody';
     return [refusal('allow-always', rule.start, message, 'remove it, or ask for what the VM proved')];
@@ -105,12 +107,20 @@ function checkReach(rule: Rule, branch: Branch, closure: Closure): Remark[] {
     const remedy = 'ask for the launch digest on its own resource path instead';
     return [refusal('allow-sample', rule.start, message, remedy)];
   }
-  if (
-    !closure.dependences.some((each) => bindsPath(each, closure)) &&
-    !branch.body.some(asksForOtherPlugin)
-  ) {
-    const message = 'this "allow" never looks at data["resource-path"]: who passes it may read every key';
-    const remedy = 'bind it to a path; cvm policy adopt does so with the entries of an older builder';
+  const replaced = closure.tokens.find(({ kind, text }) => kind === 'name' && text === 'with');
+  if (replaced !== undefined) {
+    const message = 'this "allow" asks about another request than the one that was made, by "with"';
+    return [refusal('allow-any-path', rule.start, message, 'ask without "with"')];
+  }
+  if (!bindsPath(branch, subject)) {
+    const asksPath = closure.dependences.some(
+      ([root, part]) => root === 'data' && (part === undefined || part === 'resource-path'),
+    );
+    const message = asksPath
+      ? 'this "allow" is not bound by data["resource-path"]: who passes it may read keys of any path'
+      : 'this "allow" never looks at data["resource-path"]: who passes it may read every key';
+    const remedy =
+      'compare the path with what is written in the policy, by ==, in, startswith or as the key of an object; cvm policy adopt does so with the entries of an older builder';
     return [refusal('allow-any-path', rule.start, message, remedy)];
   }
   if (!asks('input')) {

@@ -20,6 +20,7 @@ export type LintRule =
   | 'allow-no-default'
   | 'path-unguarded'
   | 'path-one-form'
+  | 'too-large'
   | 'managed-changed'
   | 'managed-unchecked'
   | 'engine';

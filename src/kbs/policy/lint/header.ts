@@ -1,4 +1,5 @@
 import { type Remark, refusal, type Subject, warning } from './finding.ts';
+import { managedNeeds } from './names.ts';
 
 /** Exactly one `package policy`, at the top: another package's rules are never asked. */
 export function checkPackage({ packages, module }: Subject): Remark[] {
@@ -50,11 +51,12 @@ export function checkImports(subject: Subject): Remark[] {
     if (ours && keywordsOf(path).length === 0) {
       remarks.push(refusal('import', start, `there is nothing to import as ${path}`, wantsImport));
     }
+    if (ours && alias !== undefined) {
+      const message = `"import ${path}" is given another name: key brokers refuse the policy`;
+      remarks.push(refusal('import', start, message, 'leave "as" away'));
+    }
     const name = alias ?? path.split('.').at(-1)!;
-    if (
-      !ours &&
-      ((alias !== undefined && (alias === 'input' || alias === 'data')) || name.startsWith('cvm_'))
-    ) {
+    if (!ours && name !== path && (managedNeeds.has(name) || name.startsWith('cvm_'))) {
       const message = `the import hides ${name}, which the managed part asks for`;
       remarks.push(refusal('reserved-name', start, message, 'give it another name with "as"'));
     }

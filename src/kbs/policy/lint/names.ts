@@ -39,12 +39,14 @@ export function checkFunctions({ rules, known }: Subject): Remark[] {
 }
 
 /** Names that the managed part needs to mean what they mean everywhere. */
-const builtins = new Set('array concat count input data is_array is_number is_string split'.split(' '));
+export const managedNeeds: ReadonlySet<string> = new Set(
+  'array concat count input data is_array is_number is_string split'.split(' '),
+);
 
 /** Rules that take a name of the managed part, or of what it calls. */
 export function checkNames({ rules, isManaged }: Subject): Remark[] {
   const taken = ({ name, start }: Rule) =>
-    builtins.has(name) || (name.startsWith('cvm_') && !isManaged(start));
+    managedNeeds.has(name) || (name.startsWith('cvm_') && !isManaged(start));
   return rules.filter(taken).map(({ name, start }) => {
     const whose = name.startsWith('cvm_') ? 'of the managed part' : 'that the managed part relies on';
     return refusal('reserved-name', start, `it defines ${name}, a name ${whose}`, 'choose another name');

@@ -60,6 +60,9 @@ const infixNames = new Set(['in', 'with', 'as']);
 const prefixNames = new Set(['not', 'some', 'every', ...infixNames]);
 const keywords = new Set(['package', 'import', 'default', 'if', 'else', ...prefixNames]);
 
+/** A word of the language, which can be no name. */
+export const isKeyword = (word: string): boolean => keywords.has(word);
+
 const isMark = (token: Token | undefined, text: string) => token?.kind === 'mark' && token.text === text;
 const isName = (token: Token | undefined, text: string) => token?.kind === 'name' && token.text === text;
 

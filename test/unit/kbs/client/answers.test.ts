@@ -1,12 +1,17 @@
-import { createPublicKey } from 'node:crypto';
+import { createPublicKey, type JsonWebKey } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { templatePath } from '../../../../src/host/template.ts';
 import { policyFinding } from '../../../../src/kbs/client/check-admin.ts';
 import { clockFinding, releaseRange, tokenFinding } from '../../../../src/kbs/client/check-answers.ts';
 import type { KbsReply } from '../../../../src/kbs/client/connection.ts';
+import {
+  forgedTokens,
+  selfMadeAdminToken,
+  strangersAdminToken,
+} from '../../../../src/kbs/client/forged-tokens.ts';
 import { jwtClaims } from '../../../../src/kbs/client/jwt-claims.ts';
-import { admission, forgedToken, makeProbes } from '../../../../src/kbs/client/probes.ts';
+import { admission, believedButNotAllowed, makeProbes } from '../../../../src/kbs/client/probes.ts';
 import { storedPolicy } from '../../../../src/kbs/client/requests.ts';
 import { verifyJwt } from '../../../../src/kbs/jwt.ts';
 import { fillPolicy } from '../../../../src/kbs/policy/text.ts';
@@ -30,12 +35,22 @@ describe('the answer to a forged token', () => {
     ['TokenNotFound', 'unknown'],
     ['SomethingOfTomorrow', 'unknown'],
   ])('%s is %s', (variant, severity) => {
-    expect(tokenFinding(reply(401, variant)).severity).toBe(severity);
+    expect(tokenFinding([reply(401, variant)]).severity).toBe(severity);
   });
 
   test('200 is the worst, a page of a proxy says nothing', () => {
-    expect(tokenFinding(reply(200, undefined, '{}')).severity).toBe('bad');
-    expect(tokenFinding(reply(502, undefined, '<html>')).severity).toBe('unknown');
+    expect(tokenFinding([reply(200, undefined, '{}')]).severity).toBe('bad');
+    expect(tokenFinding([reply(502, undefined, '<html>')]).severity).toBe('unknown');
+  });
+
+  test.each([
+    ['TokenVerifierError', 'TokenVerifierError', 'ok'],
+    ['TokenVerifierError', 'PolicyDeny', 'bad'],
+    ['PolicyDeny', 'SomethingOfTomorrow', 'bad'],
+    ['SomethingOfTomorrow', 'PolicyDeny', 'bad'],
+    ['TokenVerifierError', 'SomethingOfTomorrow', 'unknown'],
+  ])('of several the worst counts: %s, %s is %s', (one, other, severity) => {
+    expect(tokenFinding([reply(401, one), reply(401, other)]).severity).toBe(severity);
   });
 });
 
@@ -61,8 +76,8 @@ describe('every probe is harmless', () => {
   const path = (request: { path: string }) => request.path.replace('/kbs/v0/resource/', '');
 
   test('a read and a deletion are of a random name', () => {
-    for (const request of [probes.asNobody, probes.withForgedToken(0), probes.deletion]) {
-      expect(path(request)).toMatch(/^keys\/root\/cvm-check-[0-9a-f]{24}$/);
+    for (const request of [probes.asNobody, probes.deletion]) {
+      expect(path(request)).toMatch(/^keys\/root\/(?:cvm-check-)?[0-9a-f]{24}$/);
       expect(path(request)).toMatch(resourcePathPattern);
     }
     expect(makeProbes('keys/root').deletion.path).not.toBe(probes.deletion.path);
@@ -91,23 +106,76 @@ describe('every probe is harmless', () => {
   });
 });
 
-describe('the forged token', () => {
-  test('is signed by the key in its own header, and by another each time', () => {
-    const [one, other] = [forgedToken(1000), forgedToken(1000)];
-    const { header, claims } = jwtClaims(one)!;
-    const jwk = header.jwk as { x: string; y: string; kty: string; crv: string };
-    expect(jwtClaims(other)!.header.jwk).not.toEqual(jwk);
-    expect(jwk).not.toHaveProperty('d');
-    expect(claims).toMatchObject({ iat: 940, exp: 1240 });
-    expect(verifyOwn(one, jwk)).toMatchObject({ submods: { cpu0: { 'ear.status': 'affirming' } } });
-    expect(() => verifyOwn(other, jwk)).toThrow(/another key/);
+describe('an administrator who is believed and may not do this', () => {
+  const denied = (reason: string, variant = 'AdminAuthAccess') => {
+    const type = `https://github.com/confidential-containers/kbs/errors/${variant}`;
+    const detail = `admin access denied for endpoint resource: Admin access denied: ${reason}`;
+    return reply(401, undefined, JSON.stringify({ type, detail }));
+  };
+  test.each([
+    ['Role not allowed', true],
+    ['Audience not allowed', true],
+    ['Cannot verify token with any of the issuers', false],
+  ])('%s: %s', (reason, believed) => {
+    expect(believedButNotAllowed(denied(reason))).toBe(believed);
+    expect(believedButNotAllowed(denied(reason, 'AdminAuthInitialization'))).toBe(believed);
+    expect(believedButNotAllowed(denied(reason, 'PolicyDeny'))).toBe(false);
+  });
+
+  test('no other answer says so', () => {
+    expect(believedButNotAllowed(reply(401, undefined, 'Role not allowed'))).toBe(false);
+    expect(believedButNotAllowed(reply(401, 'AdminAuth'))).toBe(false);
   });
 });
 
-function verifyOwn(token: string, jwk: Record<string, string>) {
-  const key = createPublicKey({ key: jwk, format: 'jwk' });
-  return verifyJwt(token, { algorithm: 'ES256', key, now: 1000, leeway: 0 });
-}
+describe('forged tokens', () => {
+  const year = 365 * 86_400;
+  const keyWithin = (jwk: unknown) => createPublicKey({ key: jwk as JsonWebKey, format: 'jwk' });
+
+  test('are each signed by the key in their own header, and by another each time', async () => {
+    const [one, other] = [await forgedTokens(1000), await forgedTokens(1000)];
+    for (const [index, algorithm] of (['ES256', 'RS384'] as const).entries()) {
+      const { header } = jwtClaims(one[index]!)!;
+      expect(jwtClaims(other[index]!)!.header.jwk).not.toEqual(header.jwk);
+      expect(header).toMatchObject({ alg: algorithm, jwk: { alg: algorithm } });
+      expect(header.jwk).not.toHaveProperty('d');
+      const own = { algorithm, key: keyWithin(header.jwk), now: 1000, leeway: 0 };
+      expect(verifyJwt(one[index]!, own)).toMatchObject({ submods: { cpu0: { 'ear.status': 'affirming' } } });
+      expect(() => verifyJwt(other[index]!, own)).toThrow(/another key/);
+    }
+  });
+
+  test('the second has its key among the claims too, as the verifier CoCo looks for it', async () => {
+    const { header, claims } = jwtClaims((await forgedTokens(1000))[1])!;
+    expect(claims.jwk).toEqual(header.jwk);
+    expect(JSON.stringify(claims)).not.toMatch(/"(?:d|p|q)":/);
+  });
+
+  test('no clock within years is a reason to refuse one', async () => {
+    const identity = { iss: 'a', role: 'b' };
+    const tokens = [
+      ...(await forgedTokens(1000)),
+      selfMadeAdminToken(identity, 1000),
+      strangersAdminToken(identity, 1000),
+    ];
+    for (const token of tokens) {
+      const { claims } = jwtClaims(token)!;
+      expect(claims.exp).toBeGreaterThan(9 * year);
+      expect(claims).not.toHaveProperty('nbf');
+      expect(claims).not.toHaveProperty('iat');
+    }
+  });
+
+  test("an administrator's has the issuer, role and audience it is given, and its own key in the header", () => {
+    const identity = { iss: 'us', role: 'builder', aud: ['kbs'] };
+    const token = selfMadeAdminToken(identity, 1000);
+    const { header, claims } = jwtClaims(token)!;
+    expect(claims).toMatchObject(identity);
+    expect(header.jwk).toMatchObject({ alg: 'ES256', kty: 'EC' });
+    expect(header.jwk).not.toHaveProperty('d');
+    verifyJwt(token, { algorithm: 'ES256', key: keyWithin(header.jwk), now: 1000, leeway: 0 });
+  });
+});
 
 describe('the clock', () => {
   test.each([

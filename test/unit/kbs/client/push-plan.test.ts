@@ -1,9 +1,14 @@
-import { link, mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { link, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { newDiskKey } from '../../../../src/host/secret.ts';
-import { destroyKeyFile, findKeyFile, readKeyFile } from '../../../../src/kbs/client/key-files.ts';
+import {
+  destroyKeyFile,
+  findKeyFiles,
+  readKeyCopies,
+  readKeyFile,
+} from '../../../../src/kbs/client/key-files.ts';
 import { describePush, joinedValues, planPush } from '../../../../src/kbs/client/push-plan.ts';
 import { referenceValues } from '../../../../src/kbs/handoff.ts';
 import { imageOf } from '../records.ts';
@@ -27,11 +32,44 @@ describe('a key file', () => {
   test('is found below the hand-off folder and in the folder of its own', async () => {
     const { id } = imageOf(1);
     const file = await keyOf(id);
-    expect(await findKeyFile([folder], id)).toBe(file);
-    expect(await findKeyFile([join(folder, `cvm_${id}`)], id)).toBe(file);
-    expect(await findKeyFile(['/nonexistent', folder], id)).toBe(file);
-    expect(await findKeyFile([folder], imageOf(2).id)).toBeUndefined();
-    expect(await findKeyFile([join(folder, `cvm_${id}`)], imageOf(2).id)).toBeUndefined();
+    const own = join(folder, `cvm_${id}`);
+    for (const folders of [[folder], [own], ['/nonexistent', folder], [folder, own, folder]]) {
+      expect(await findKeyFiles(folders, id)).toEqual({ whole: [file], unfinished: [] });
+    }
+    for (const folders of [[folder], [own], []]) {
+      expect(await findKeyFiles(folders, imageOf(2).id)).toEqual({ whole: [], unfinished: [] });
+    }
+  });
+
+  test('is found in every folder, and with it what a killed build left', async () => {
+    const { id } = imageOf(1);
+    const file = await keyOf(id);
+    const second = join(folder, 'elsewhere', `cvm_${id}`);
+    await mkdir(second, { recursive: true });
+    const [copy, left] = [join(second, 'disk.key'), join(second, '.disk.key.0123456789ab.tmp')];
+    await writeFile(copy, key);
+    await writeFile(left, key.slice(0, 7));
+    for (const name of ['.disk.key.tmp', '.record.json.0123456789ab.tmp', 'disk.key.old']) {
+      await writeFile(join(second, name), '');
+    }
+    const found = await findKeyFiles([folder, join(folder, 'elsewhere')], id);
+    expect(found).toEqual({ whole: [file, copy], unfinished: [left] });
+    for (const each of [copy, left]) await destroyKeyFile(each);
+    expect((await readdir(second)).sort()).toEqual([
+      '.disk.key.tmp',
+      '.record.json.0123456789ab.tmp',
+      'disk.key.old',
+    ]);
+  });
+
+  test('of which there are copies is read once they all agree', async () => {
+    const [file, copy, other] = [await keyOf('a'), await keyOf('b'), await keyOf('c')];
+    expect((await readKeyCopies(file, [copy, other])).reveal().toString()).toBe(key);
+    const changed = newDiskKey().reveal().toString();
+    await writeFile(other, changed);
+    const refused = readKeyCopies(file, [copy, other]);
+    await expect(refused).rejects.toThrow(`${other} holds another key`);
+    await refused.catch((error: Error) => expect(error.message).not.toMatch(/[0-9a-f]{16}/));
   });
 
   test('is read into a secret', async () => {
@@ -61,7 +99,7 @@ describe('a key file', () => {
     const own = join(folder, 'cvm_b');
     await mkdir(own);
     await symlink(file, join(own, 'disk.key'));
-    await expect(findKeyFile([folder], 'b')).rejects.toThrow(/cannot read the disk key/);
+    await expect(findKeyFiles([folder], 'b')).rejects.toThrow(/cannot read the disk key/);
     await expect(destroyKeyFile(join(own, 'disk.key'))).rejects.toThrow(/cannot remove the disk key/);
     expect(await readFile(file, 'utf8')).toBe(key);
   });
@@ -96,6 +134,21 @@ describe('the plan', () => {
     expect(plan.leftOver).toEqual([left]);
     expect(plan.active).toBe(2);
     expect(plan.referenceValues).toEqual(joinedValues([one, two]));
+  });
+
+  test('knows what killed builds left, of active images and of retired ones', async () => {
+    const [active, old] = [imageOf(1), imageOf(2, { status: 'retired' })];
+    const left = [active, old].map(({ id }) => join(folder, `cvm_${id}`, '.disk.key.0123456789ab.tmp'));
+    for (const file of left) {
+      await mkdir(dirname(file));
+      await writeFile(file, key);
+    }
+    const registry = { version: 1, kind: 'production', images: [active, old] } as const;
+    const plan = await planPush({ ...registry, images: [...registry.images] }, policy, [folder]);
+    expect(plan).toMatchObject({ keys: [], unfinished: [left[0]], leftOver: [left[1]] });
+    const file = await keyOf(active.id);
+    const next = await planPush({ ...registry, images: [...registry.images] }, policy, [folder]);
+    expect(next).toMatchObject({ keys: [{ file, copies: [], unfinished: [left[0]] }], unfinished: [] });
   });
 
   test('of one image has the values that its hand-off has', () => {

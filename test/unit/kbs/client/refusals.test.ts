@@ -1,5 +1,7 @@
+import { randomBytes } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import type { KbsReply } from '../../../../src/kbs/client/connection.ts';
+import { quotable, spellings } from '../../../../src/kbs/client/failure.ts';
 import {
   errorBody,
   type Operation,
@@ -118,6 +120,62 @@ test('no text of a server brings a secret, or more than a line of it', () => {
   expect(failure.message).not.toContain('0123456789abcdef');
   expect(failure.message).toContain('you sent [secret] and [secret] xxx');
   expect(failure.message.length).toBeLessThan(450);
+});
+
+describe('a key is masked', () => {
+  const key = randomBytes(64).toString('hex');
+  const secrets = spellings(Buffer.from(key));
+  const shown = (text: string) => quotable(text, secrets);
+
+  test('whole, in either case, and within other letters', () => {
+    expect(shown(`got ${key}!`)).toBe('got [secret]!');
+    expect(shown(`got ${key.toUpperCase()}!`)).toBe('got [secret]!');
+    expect(shown(`x${key.slice(0, 60).toUpperCase()}${key.slice(60)}y`)).toBe('x[secret]y');
+  });
+
+  test('in any piece of 16 digits or more', () => {
+    for (const [from, to] of [
+      [0, 16],
+      [50, 66],
+      [112, 128],
+      [1, 128],
+      [0, 127],
+    ]) {
+      const piece = key.slice(from, to);
+      expect(shown(`(${piece}) (${piece.toUpperCase()})`)).toBe('([secret]) ([secret])');
+    }
+    expect(shown(`${key.slice(0, 40)}...${key.slice(-20)}`)).toBe('[secret]...[secret]');
+  });
+
+  test('but not what only looks like one', () => {
+    const [digest, short] = [randomBytes(48).toString('hex'), key.slice(0, 15)];
+    expect(shown(`${digest} ${short}`)).toBe(`${digest} ${short}`);
+  });
+
+  test('in base64, wherever it stands in what was encoded, and in a piece of that', () => {
+    for (const before of ['', 'a', '{"', 'key']) {
+      const text = Buffer.from(`${before}${key}"}`).toString('base64');
+      const left = shown(text).replaceAll('[secret]', '');
+      expect(left.length).toBeLessThan(16);
+      const mid = text.slice(20, 60);
+      expect(shown(`(${mid})`).replaceAll('[secret]', '').length).toBeLessThan(10);
+    }
+    expect(shown(Buffer.from(key).toString('base64url'))).toBe('[secret]');
+  });
+
+  test('where a long text is cut, too', () => {
+    for (const pad of [4070, 4085, 280, 290]) {
+      const text = shown(`${' '.repeat(pad)}${key}`);
+      for (let at = 0; at + 16 <= key.length; at += 1) expect(text).not.toContain(key.slice(at, at + 16));
+    }
+  });
+
+  test('and a text of many megabytes takes no time', () => {
+    const text = key.slice(0, 15).repeat(300_000);
+    const began = performance.now();
+    shown(text);
+    expect(performance.now() - began).toBeLessThan(1000);
+  });
 });
 
 test('a redirect is named, not followed', () => {

@@ -10,6 +10,7 @@ const { privateKey, publicKey } = generateKeyPairSync('ed25519');
 const rules: AdminRules = {
   key: publicKey,
   insecureApi: false,
+  headerKeys: false,
   access: parseAccess(),
   issuer: undefined,
   audience: undefined,

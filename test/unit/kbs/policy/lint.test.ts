@@ -91,10 +91,30 @@ describe('the head is refused', () => {
       'package policy\nimport rego.v1\nimport future.keywords.if\ndefault allow := false\n',
       ['import:3'],
     ],
+    [
+      'the import under another name',
+      'package policy\nimport rego.v1 as r\ndefault allow := false\n',
+      ['import:2'],
+    ],
+    [
+      'a keyword under another name',
+      'package policy\nimport rego.v1\nimport future.keywords as k\ndefault allow := false\n',
+      ['import:3', 'import:3'],
+    ],
     ['an unknown version', 'package policy\nimport rego.v2\ndefault allow := false\n', ['import:2']],
     [
       'an import that hides data',
       'package policy\nimport rego.v1\nimport input as data\ndefault allow := false\n',
+      ['reserved-name:3'],
+    ],
+    [
+      'an import that hides data by its own name',
+      'package policy\nimport rego.v1\nimport input.data\ndefault allow := false\n',
+      ['reserved-name:3'],
+    ],
+    [
+      'an import that hides a function',
+      'package policy\nimport rego.v1\nimport data.x as concat\ndefault allow := false\n',
       ['reserved-name:3'],
     ],
   ])('%s', (_, text, expected) => {
@@ -214,7 +234,7 @@ describe('an allow that cannot be heard is refused', () => {
     ['two values', `allow if {\n\t${bound}\n}\nallow := false if input.y`, ['allow-conflict:11']],
     [
       'a computed value beside another rule',
-      `allow if {\n\t${bound}\n}\nallow := input.x == data["resource-path"]`,
+      `allow if {\n\t${bound}\n}\nallow := data["resource-path"] == ["a", "b", "d"]`,
       ['allow-conflict:11'],
     ],
     ['a set', 'allow contains "x" if input.x', ['allow-not-boolean:7']],
