@@ -1,4 +1,4 @@
-import type { Manifest } from '../bundle/index.ts';
+import { type Manifest, recordedFiles } from '../bundle/index.ts';
 import type { Secret } from '../host/secret.ts';
 import { addImage, type ImageRecord, withdrawImage, writeHandoff, writePolicy } from '../kbs/index.ts';
 import { policyPlace } from './policy-place.ts';
@@ -46,7 +46,11 @@ export async function handOver(
   }
 }
 
-function imageRecord(settings: BuildSettings, manifest: Manifest): ImageRecord {
+/** What the administrator's side keeps of an image. */
+export function imageRecord(
+  settings: Pick<BuildSettings, 'project'> & { site: Pick<BuildSettings['site'], 'role'> },
+  manifest: Manifest,
+): ImageRecord {
   const { project, site } = settings;
   return {
     id: manifest.id,
@@ -61,6 +65,7 @@ function imageRecord(settings: BuildSettings, manifest: Manifest): ImageRecord {
       firmwareSha256: manifest.firmware.sha256,
       hex,
     })),
+    files: recordedFiles(manifest),
     builtAt: manifest.created,
     status: 'active',
     kind: manifest.kind,

@@ -28,6 +28,7 @@ export {
   type CheckedBundle,
   type ExaminedBundle,
   type Finding,
+  recordedFiles,
   type VerifyOptions,
   verifyBundle,
 } from './verify/index.ts';

@@ -29,8 +29,11 @@ const digestSchema = z
 
 const launchSchema = z
   .strictObject({
-    /** Kernel command line, exactly as measured. Printable ASCII. */
-    cmdline: z.string().regex(/^[\x20-\x7e]+$/, 'must be printable ASCII'),
+    /** Kernel command line, exactly as measured. Printable ASCII; x86 kernels take 2047 bytes (COMMAND_LINE_SIZE). */
+    cmdline: z
+      .string()
+      .max(4096, 'must be at most 4096 characters')
+      .regex(/^[\x20-\x7e]+$/, 'must be printable ASCII'),
     /** QEMU's name of the CPU model. */
     cpu: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, "must be the name of one of QEMU's CPU models"),
     guest_features: hexNumber,

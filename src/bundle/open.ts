@@ -133,7 +133,9 @@ async function parseArchive(archive: string, take: Take, signal: AbortSignal | u
   // An ignored entry is one of a type that the parser does not hand out.
   parser.on('ignoredEntry', (entry: ReadEntry) => fail(new Error(`it holds an entry of type ${entry.type}`)));
   parser.on('entry', (entry: ReadEntry) => {
-    taken.push(take(entry, stop).catch(fail));
+    // The parser may hand out what it had read before it was stopped.
+    if (stop.aborted) entry.resume();
+    else taken.push(take(entry, stop).catch(fail));
   });
   const source = createReadStream(archive, { highWaterMark: 1 << 20 });
   await pipeline(source, parser as unknown as NodeJS.WritableStream, { signal: stop }).catch(fail);

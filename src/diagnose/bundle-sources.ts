@@ -31,6 +31,7 @@ export async function bundleSources(
   { files, firmware }: Manifest,
   signal?: AbortSignal,
 ): Promise<BundleSources> {
+  signal?.throwIfAborted();
   const problems: string[] = [];
   const blob = async (name: 'vmlinuz' | 'initrd.img'): Promise<BlobFile[]> => {
     const { size } = await lstat(join(folder, name));
@@ -49,8 +50,10 @@ export async function bundleSources(
     if (!(error instanceof MeasurementError)) throw error;
     problems.push(error.message);
   }
+  signal?.throwIfAborted();
   const kernels = await blob('vmlinuz');
   const initrds = await blob('initrd.img');
+  signal?.throwIfAborted();
   return { sources: { firmware: images, kernels, initrds, script: await scriptValues(folder) }, problems };
 }
 

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import type { Manifest } from '../bundle/index.ts';
 import type { Candidates, Difference } from './assumptions.ts';
 import { candidatesOf, type Sources } from './candidates.ts';
@@ -47,7 +48,9 @@ const usualMostVcpus = 512;
 export async function diagnose(input: DiagnoseInput): Promise<Diagnosis> {
   const { manifest, digest, mostPages, signal } = input;
   const { vcpus: measured, digests } = manifest.launch;
+  await turn(signal);
   const candidates = candidatesOf(manifest, input.sources);
+  await turn(signal);
   const recomputed = candidates.firmware[0]!.value.image !== undefined;
   const mostVcpus = Math.max(usualMostVcpus, ...measured);
   const hex = digest.toString('hex');
@@ -55,6 +58,7 @@ export async function diagnose(input: DiagnoseInput): Promise<Diagnosis> {
   const listed = recomputed ? undefined : digests.find((each) => each.hex === hex);
   const options = { mostVcpus, mostPages: listed === undefined ? mostPages : 0, signal };
   const { match, tried } = await search(digest, candidates, options);
+  await turn(signal);
   const found = {
     digest: hex,
     recomputed,
@@ -72,6 +76,12 @@ export async function diagnose(input: DiagnoseInput): Promise<Diagnosis> {
   }
   const outcome = listed === undefined ? 'no-match' : 'as-built';
   return { ...found, outcome, vcpus: listed?.vcpus, differences: [] };
+}
+
+/** Lets a signal of the process arrive, which the event loop delivers, and ends the work if one did. */
+async function turn(signal: AbortSignal | undefined): Promise<void> {
+  await setImmediate();
+  signal?.throwIfAborted();
 }
 
 function contradictedCounts({ launch }: Manifest, candidates: Candidates): number[] {

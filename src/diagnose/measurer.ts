@@ -16,6 +16,8 @@ const pageSize = 4096;
 export class Measurer {
   readonly #firmware = new Map<string, Buffer>();
   readonly #shared = new Map<string, Buffer | undefined>();
+  /** A number for each command line: the keys of thousands of beginnings stay short. */
+  readonly #commandLines = new Map<string, number>();
   #sharedPages = 0;
 
   /** Pages hashed so far, but for those of vCPUs. */
@@ -43,7 +45,8 @@ export class Measurer {
   /** Undefined where the firmware could not start this way. */
   #sharedDigest(assumptions: Assumptions, image: Firmware): Buffer | undefined {
     const { vmm, kernelHashes, kernel, initrd, commandLine } = assumptions;
-    const blobs = kernelHashes === 'off' ? [] : [kernel.sha256, initrd.sha256, commandLine.text];
+    const blobs =
+      kernelHashes === 'off' ? [] : [kernel.sha256, initrd.sha256, this.#numberOf(commandLine.text)];
     const key = [image.sha256, vmm, ...blobs].join('\0');
     if (this.#shared.has(key)) return this.#shared.get(key);
     const launch: Launch = { firmware: image, vmm, firmwareDigest: this.#firmwareDigest(image) };
@@ -57,6 +60,12 @@ export class Measurer {
     }
     this.#shared.set(key, shared);
     return shared;
+  }
+
+  #numberOf(commandLine: string): number {
+    const number = this.#commandLines.get(commandLine) ?? this.#commandLines.size;
+    this.#commandLines.set(commandLine, number);
+    return number;
   }
 
   #firmwareDigest(image: Firmware): Buffer {

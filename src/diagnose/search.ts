@@ -27,7 +27,10 @@ export interface Match {
 export interface SearchOptions {
   /** Largest count of vCPUs to try. */
   mostVcpus: number;
-  /** Pages that may be hashed before the search gives up; about half a million take a second. */
+  /**
+   * Pages that may be hashed before the search gives up; about half a million take a second. Each combination counts as
+   * one page more, for many have nothing to hash.
+   */
   mostPages?: number | undefined;
   signal?: AbortSignal | undefined;
 }
@@ -55,14 +58,16 @@ export async function search(
     complete: true,
   };
   let looked = 0;
+  let combined = 0;
   for (const combination of combinations(candidates)) {
-    const pages = tried.digests + measurer.sharedPages;
+    const pages = tried.digests + measurer.sharedPages + combined;
     if (pages >= mostPages) return { match: undefined, tried: { ...tried, complete: false } };
     if (pages >= looked + pagesAtOnce) {
       await setImmediate();
       signal?.throwIfAborted();
       looked = pages;
     }
+    combined += 1;
     let vcpus = 0;
     const most = Math.min(mostVcpus, combination.mostVcpus);
     for (const candidate of measurer.digests(combination.assumptions, most)) {

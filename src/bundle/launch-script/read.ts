@@ -1,3 +1,4 @@
+import { type RestLine, restOf } from './rest.ts';
 import { type Reading, ScriptVariables, type Span } from './variables.ts';
 import type { Token, Word } from './words.ts';
 
@@ -23,8 +24,8 @@ export interface LaunchScriptReading {
   /** Not measured. */
   allowedPorts: Reading<string[]>;
   userDataReadonly: Reading<string>;
-  /** The script without its comments and without the values, for comparing what is left. */
-  rest: readonly { line: number; text: string }[];
+  /** The script without its comments and with a mark for each value, for comparing what is left; see `restOf`. */
+  rest: readonly RestLine[];
 }
 
 /** How the script finds the folder it lies in; the NUL stands for that folder, and no script can hold one. */
@@ -32,7 +33,7 @@ export interface LaunchScriptReading {
 const here = { raw: '$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")', value: '\0' } as const;
 
 /** The variables that the builder writes the values to. */
-const variables = ['cpu', 'policy', 'cmdline', 'measured_counts', 'count'] as const;
+const variables = ['cpu', 'policy', 'cmdline', 'measured_counts'] as const;
 
 /**
  * Reads the measured values out of a launch_vm.sh without running it: the host may have changed it in any way. A value
@@ -69,12 +70,12 @@ export function readLaunchScript(text: string): LaunchScriptReading {
   };
 }
 
-/** The words after an option of QEMU, which takes it with one dash or two. */
+/** The words after an option of QEMU, which takes it with one dash or two; the span is the word's. */
 function optionWords(script: ScriptVariables, option: string): { word: Word; span: Span }[] {
   return script.tokens.flatMap((token, index) => {
     if (!isText(token, `-${option}`) && !isText(token, `--${option}`)) return [];
     const next = script.tokens[index + 1];
-    return next?.kind === 'word' ? [{ word: next, span: [token.start, next.end] as const }] : [];
+    return next?.kind === 'word' ? [{ word: next, span: [next.start, next.end] as const }] : [];
   });
 }
 
@@ -115,8 +116,12 @@ function readCounts(script: ScriptVariables): Reading<string[]> {
   }
   const counts = script.list('measured_counts');
   const assignments = script.assignments('count');
-  const spans = [span, ...counts.spans, ...assignments.map((one) => one.span)];
+  // The lines that set count stay in the rest: which of them come first is no matter of values.
+  const spans = [span, ...counts.spans];
   if ('cause' in counts) return { ...counts, spans };
+  if (counts.spans.some(([start]) => start > word.start)) {
+    return { cause: 'measured_counts is set only after its use', line: counts.line, spans };
+  }
   const fixed: string[] = [];
   for (const { raw, parts, line } of assignments) {
     // biome-ignore lint/suspicious/noTemplateCurlyInString: the shell's
@@ -179,12 +184,12 @@ function splitAtCommas({ parts }: Word): { parts: Word['parts'] }[] {
   return pieces;
 }
 
-/** Where `,name=value` stands in the text as written. */
+/** Where the value of `,name=value` stands in the text as written. */
 function propertySpans(word: Word, name: string): Span[] {
-  const pattern = new RegExp(`,${name}(?:=[^,"']*)?(?=[,"'\\s]|$)`, 'g');
-  return [...word.raw.matchAll(pattern)].map(({ 0: text, index }) => {
-    const start = word.start + index;
-    return [start, start + text.length];
+  const pattern = new RegExp(`(,${name}=)([^,"']*)(?=[,"']|$)`, 'g');
+  return [...word.raw.matchAll(pattern)].map(({ 1: before = '', 2: value = '', index }) => {
+    const start = word.start + index + before.length;
+    return [start, start + value.length];
   });
 }
 
@@ -203,42 +208,4 @@ function inFolder(path: string): string {
 function onOrOff(word: string): string {
   if (['on', 'yes', 'true', 'y'].includes(word)) return 'on';
   return ['off', 'no', 'false', 'n'].includes(word) ? 'off' : word;
-}
-
-/** Lines of a script less comments and spans, blanks collapsed and empty lines left out. */
-function restOf(
-  text: string,
-  tokens: readonly Token[],
-  spans: readonly Span[],
-): { line: number; text: string }[] {
-  const comments = tokens.filter(
-    ({ kind, start }) => kind === 'comment' && !(start === 0 && text.startsWith('#!')),
-  );
-  const cuts = [...spans, ...comments.map(({ start, end }): Span => [start, end])].sort(
-    (a, b) => a[0] - b[0],
-  );
-  const lines: { line: number; text: string }[] = [];
-  let line = 1;
-  let current = '';
-  const keep = (from: number, to: number) => {
-    for (const [index, piece] of text.slice(from, to).split('\n').entries()) {
-      if (index > 0) flush();
-      current += piece;
-    }
-  };
-  const flush = () => {
-    const shown = current.trim().replaceAll(/\s+/g, ' ');
-    if (shown !== '') lines.push({ line, text: shown });
-    current = '';
-    line += 1;
-  };
-  let at = 0;
-  for (const [start, end] of cuts) {
-    if (start > at) keep(at, start);
-    for (const _ of text.slice(Math.max(at, start), end).matchAll(/\n/g)) flush();
-    at = Math.max(at, end);
-  }
-  keep(at, text.length);
-  flush();
-  return lines;
 }

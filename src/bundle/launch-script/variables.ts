@@ -13,6 +13,7 @@ export type Reading<T> = ({ value: T; line: number } | { cause: string; line: nu
 /** One assignment to a variable. */
 export interface Assignment {
   line: number;
+  /** Of the text after `=`. */
   span: Span;
   /** Text after `=`, as written. */
   raw: string;
@@ -117,12 +118,12 @@ export class ScriptVariables {
         elements = [index + 2, closes];
       }
     }
-    const span: Span = [word.start, this.tokens[last]!.end];
+    const span: Span = [word.start + prefix.length, this.tokens[last]!.end];
     const plain = match[2] === undefined && match[3] === '' && first?.kind === 'text';
     return {
       line: word.line,
       span,
-      raw: text.slice(word.start + prefix.length, span[1]),
+      raw: text.slice(...span),
       parts,
       elements,
       simple: plain && this.#standsAlone(index, last),
@@ -190,7 +191,7 @@ export class ScriptVariables {
     if (known?.raw === raw) return { value: known.value, line, spans: [] };
     const spans = known === undefined ? [span] : [];
     if (elements !== undefined) return { cause: `${name} is a list`, line, spans };
-    const value = this.#join(parts, line, true);
+    const value = this.#join(parts, { start: span[0], line, assigned: true });
     // A stand-in's own line is no part of the value: it says where files are, not which.
     return { ...value, line, spans: [...spans, ...value.spans] };
   }
@@ -203,8 +204,11 @@ export class ScriptVariables {
     if (elements === undefined) return { cause: `${name} is not a list in parentheses`, line, spans: [span] };
     const values: string[] = [];
     for (const element of this.tokens.slice(...elements)) {
+      if (element.kind === 'operator' && element.text !== '\n') {
+        return { cause: `${name} holds more than words`, line, spans: [span] };
+      }
       if (element.kind !== 'word') continue;
-      const one = this.#join(element.parts, line, false);
+      const one = this.#join(element.parts, { start: span[0], line, assigned: false });
       if ('cause' in one) return { ...one, line, spans: [span] };
       values.push(one.value);
     }
@@ -213,15 +217,18 @@ export class ScriptVariables {
 
   /** What a word comes to. The line is that of the variable, where the word is nothing but one. */
   word(word: Word): Reading<string> {
-    const value = this.#join(word.parts, word.line, false);
+    const value = this.#join(word.parts, { start: word.start, line: word.line, assigned: false });
     const written = word.parts.filter((part) => part.kind !== 'text' || part.text !== '');
     const [only] = written;
     if (written.length !== 1 || only?.kind !== 'variable') return value;
     return { ...value, line: this.assignments(only.name)[0]?.line ?? word.line };
   }
 
-  /** @param assigned in an assignment, where the shell splits nothing */
-  #join(parts: readonly WordPart[], line: number, assigned: boolean): Reading<string> {
+  /** @param place where the parts stand; `assigned` in an assignment, where the shell splits nothing */
+  #join(
+    parts: readonly WordPart[],
+    { start, line, assigned }: { start: number; line: number; assigned: boolean },
+  ): Reading<string> {
     let text = '';
     const spans = new Map<number, Span>();
     const stop = (cause: string, at = line) => ({ cause, line: at, spans: [...spans.values()] });
@@ -234,6 +241,9 @@ export class ScriptVariables {
         const inner = this.variable(part.name);
         for (const span of inner.spans) spans.set(span[0], span);
         if ('cause' in inner) return stop(inner.cause, inner.line);
+        if (this.assignments(part.name)[0]!.span[0] > start) {
+          return stop(`${part.name} is set only after line ${line} uses it`, inner.line);
+        }
         if (!part.quoted && !assigned && !/^[\w.,:=@%+/-]+$/.test(inner.value)) {
           return stop(`$${part.name} is not quoted, so the shell splits it`);
         }

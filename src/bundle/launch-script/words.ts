@@ -208,7 +208,7 @@ class Lexer {
       else if (character === "'") this.#skipSingle();
       else if (character === '"') this.#skipDouble();
       else if (character === '$' || character === '`') this.#skipExpansion(false);
-      else if (close === ')' && character === '#' && /\s/.test(this.#text[this.#at - 1]!))
+      else if (close === ')' && character === '#' && /[ \t\n;&|()<>]/.test(this.#text[this.#at - 1]!))
         this.#toEndOfLine();
       else {
         if (character === close) open -= 1;

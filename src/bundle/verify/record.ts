@@ -1,5 +1,6 @@
 import type { Manifest } from '../manifest.ts';
-import type { Check, Finding } from './finding.ts';
+import { changingFiles, hashedFiles } from '../names.ts';
+import type { Check, ExaminedBundle, Finding } from './finding.ts';
 
 /** What the administrator's own side knows of an image: the part of its record that a bundle can be held against. */
 export interface AdminRecord {
@@ -14,6 +15,16 @@ export interface AdminRecord {
     /** Lower-case. */
     hex: string;
   }[];
+  /** By file name: lower-case SHA-256. Absent in records of earlier builders. */
+  files?: Readonly<Record<string, string>> | undefined;
+}
+
+/** Files that stay as they were built; the others are drives that a VM writes to. */
+const unchangingFiles = hashedFiles.filter((name) => !changingFiles.has(name));
+
+/** What a record keeps of a bundle's files: the SHA-256 of each that stays as it was built, by its name. */
+export function recordedFiles({ files }: Pick<Manifest, 'files'>): Record<string, string> {
+  return Object.fromEntries(unchangingFiles.map((name) => [name, files[name].sha256]));
 }
 
 /**
@@ -23,7 +34,8 @@ export interface AdminRecord {
 export function recordCheck(record: AdminRecord | undefined): Check {
   return {
     name: 'hand-off record',
-    run: ({ manifest }) => (record === undefined ? [ownWord] : compareRecord(record, manifest)),
+    run: ({ manifest, files }) =>
+      record === undefined ? [ownWord] : [...compareRecord(record, manifest), ...compareFiles(record, files)],
   };
 }
 
@@ -69,6 +81,25 @@ function compareRecord(record: AdminRecord, manifest: Manifest): Finding[] {
       consequence: 'the key broker releases no key',
     },
   ];
+}
+
+/** What lies in the folder, whatever the manifest says of it. */
+function compareFiles({ files: recorded = {} }: AdminRecord, files: ExaminedBundle['files']): Finding[] {
+  const findings = Object.entries(recorded).flatMap(([subject, sha256]): Finding[] => {
+    const file = files.get(subject);
+    if (file?.state !== 'read') {
+      const text = "is in the administrator's record and is missing or no regular file";
+      return [{ subject, severity: 'failure', text }];
+    }
+    if (file.sha256 === sha256) return [];
+    const text = "is not the file of the administrator's record";
+    const [expected, found] = [`SHA-256 ${sha256}`, `SHA-256 ${file.sha256}`];
+    return [{ subject, severity: 'failure', text, expected, found }];
+  });
+  const unlisted = unchangingFiles.filter((name) => !Object.hasOwn(recorded, name));
+  if (unlisted.length === 0) return findings;
+  const text = `lists no SHA-256 of ${unlisted.join(', ')}: for what no launch digest covers there, manifest.json is the bundle's own word`;
+  return [...findings, { subject: 'hand-off record', severity: 'not checked', text }];
 }
 
 /** Subjects that enter the launch digest. */

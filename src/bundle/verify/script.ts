@@ -1,19 +1,22 @@
 import packageJson from '../../../package.json' with { type: 'json' };
 import { type LaunchScriptReading, readLaunchScript } from '../launch-script/read.ts';
+import { valueMark } from '../launch-script/rest.ts';
 import { launchScript } from '../launch-script/write.ts';
 import type { Manifest } from '../manifest.ts';
 import { type ChangedLines, compareLines, type NumberedLine } from './compare-lines.ts';
 import { isAsListed } from './files.ts';
 import type { Check, Finding } from './finding.ts';
+import type { AdminRecord } from './record.ts';
 import { compareValues } from './script-values.ts';
 
 const subject = 'launch_vm.sh';
 
 /**
  * launch_vm.sh against what was measured, value by value, and the rest of it against what the builder writes. The
- * script is read, never run.
+ * script is read, never run. Nobody attests that rest: only the administrator's record of the file can vouch for it
+ * where this builder does not know what it should be.
  */
-export const scriptCheck: Check = {
+export const scriptCheck = (record: AdminRecord | undefined): Check => ({
   name: subject,
   async run({ manifest, files }) {
     const file = files.get(subject);
@@ -28,7 +31,8 @@ export const scriptCheck: Check = {
       return [{ subject, severity: 'failure', text, file: subject, ...at }];
     }
     const values = compareValues(reading.values, manifest);
-    const rest = await compareRest(reading, manifest, listed);
+    const recorded = record?.files?.[subject] === file.sha256;
+    const rest = recorded ? [] : await compareRest(reading, manifest, { listed, record });
     if (listed || [...values, ...rest].some(({ severity }) => severity === 'failure')) {
       return [...values, ...rest];
     }
@@ -47,18 +51,19 @@ export const scriptCheck: Check = {
       },
     ];
   },
-};
+});
 
-/** Lines beside the measured values. Nobody attests them, so they fail a bundle only where the manifest lists another file. */
+/** Lines beside the measured values, of a file that no record vouches for. */
 async function compareRest(
   reading: LaunchScriptReading,
   manifest: Manifest,
-  listed: boolean,
+  { listed, record }: { listed: boolean; record: AdminRecord | undefined },
 ): Promise<Finding[]> {
   const { builder_version: version } = manifest;
   if (version !== packageJson.version) {
-    const text = `was written by version ${version}: this builder, ${packageJson.version}, knows only its measured values`;
-    return [{ subject, severity: 'note', text }];
+    const text = `was written by version ${version}, says manifest.json: this builder, ${packageJson.version}, knows only its measured values, not its other lines`;
+    // Without a record the version is one more of the bundle's own words; one that vouches for nothing here must not pass.
+    return [{ subject, severity: record === undefined ? 'not checked' : 'failure', text }];
   }
   const changes = compareLines(await builtRest(reading, manifest), reading.rest);
   const [first] = changes;
@@ -67,7 +72,7 @@ async function compareRest(
   return [
     {
       subject: `other lines of ${subject}`,
-      severity: listed ? 'note' : 'failure',
+      severity: 'failure',
       file: subject,
       line: first.found[0]?.line ?? 1,
       text: `(${describe(changes)}) differ from what the builder writes${why}`,
@@ -100,8 +105,9 @@ function describe(changes: readonly ChangedLines[]): string {
 }
 
 function showChange({ expected, found }: ChangedLines): string[] {
+  const show = (text: string) => text.replaceAll(valueMark, '…');
   return [
-    ...found.map(({ line, text }) => `line ${line}: ${text}`),
-    ...expected.map(({ text }) => `${found.length > 0 ? 'in place of' : 'missing'}: ${text}`),
+    ...found.map(({ line, text }) => `line ${line}: ${show(text)}`),
+    ...expected.map(({ text }) => `${found.length > 0 ? 'in place of' : 'missing'}: ${show(text)}`),
   ];
 }

@@ -34,7 +34,7 @@ export async function verifyBundle(folder: string, options: VerifyOptions = {}):
   const files = await examineFiles(folder, signal);
   const bundle: ExaminedBundle = { folder: resolve(folder), manifest, files, signal };
   const checks: CheckedBundle['checks'] = [];
-  const all = [filesCheck, digestsCheck, scriptCheck, manifestCheck, recordCheck(record), ...further];
+  const all = [filesCheck, digestsCheck, scriptCheck(record), manifestCheck, recordCheck(record), ...further];
   for (const check of all) {
     signal?.throwIfAborted();
     checks.push({ name: check.name, findings: await check.run(bundle) });

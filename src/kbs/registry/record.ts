@@ -20,6 +20,8 @@ const label = z
   // biome-ignore lint/suspicious/noControlCharactersInRegex: keeping them out is the purpose
   .regex(/^[^\u0000-\u001f\u007f\u2028\u2029]*$/, 'must hold no control characters');
 
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 lower-case hex digits');
+
 const launchDigest = z.string().regex(launchDigestPattern, 'must be 96 lower-case hex digits');
 
 /** One launch digest of an image, with what it was computed from. */
@@ -29,7 +31,7 @@ export const launchDigestRecord = z.strictObject({
   cpu: label,
   /** SEV guest features, as `0x1`. */
   guestFeatures: z.string().regex(/^0x[0-9a-f]{1,16}$/, 'must be hexadecimal like 0x1'),
-  firmwareSha256: z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 lower-case hex digits'),
+  firmwareSha256: sha256,
   hex: launchDigest,
 });
 
@@ -50,6 +52,14 @@ export const imageRecord = z
     digests: z.array(launchDigestRecord),
     /** Launch digests whose origin nobody recorded: they stood in the policy of an older builder. */
     adopted: z.strictObject({ at: z.iso.datetime(), digests: z.array(launchDigest).min(1) }).optional(),
+    /**
+     * By file name, the SHA-256 of each file of the bundle that stays as it was built: what no launch digest covers
+     * is held against it. Records of earlier builders have none.
+     */
+    files: z
+      .record(z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'must be a file name'), sha256)
+      .refine((files) => Object.keys(files).length <= 32, 'must list no more than 32 files')
+      .optional(),
     /** Of an image that was taken over: when that was. */
     builtAt: z.iso.datetime(),
     /** Only an active image may fetch its key. */

@@ -3,97 +3,21 @@ import { appendFile, mkdir, readFile, rename, rm, symlink, writeFile } from 'nod
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import packageJson from '../../../package.json' with { type: 'json' };
 import {
   commandLine,
-  describeFiles,
   type Manifest,
-  measureLaunch,
   packBundle,
   verifyBundle,
-  writeLaunchScript,
   writeManifest,
 } from '../../../src/bundle/index.ts';
 import { type WorkDirectory, workDirectory } from '../../../src/host/temp.ts';
-import { parseFirmware } from '../../../src/measure/index.ts';
 import { firmwareImage } from '../../unit/measure/firmware-image.ts';
+import { id, makeMeasuredBundle, recordOf, writeMeasured } from './measured-bundle.ts';
 
-const id = '885fe8f608b3';
 let top: WorkDirectory;
 let folder: string;
 let script: string;
 let manifest: Manifest;
-
-const drives = ['crypt_root', 'applog', 'user_config', 'user_data'] as const;
-
-/** A bundle whose parts are small, and whose digests, script and manifest are what the builder computes and writes. */
-async function makeBundle(): Promise<void> {
-  folder = join(top.path, `cvm_${id}`);
-  script = join(folder, 'launch_vm.sh');
-  await mkdir(folder);
-  const kernel = Buffer.alloc(4096);
-  kernel.write('HdrS', 0x202, 'latin1');
-  await writeFile(join(folder, 'OVMF.amdsev.fd'), firmwareImage());
-  await writeFile(join(folder, 'vmlinuz'), kernel);
-  await writeFile(join(folder, 'initrd.img'), 'initrd');
-  await writeFile(join(folder, 'README.txt'), 'read me');
-  for (const name of drives) await writeFile(join(folder, `${name}.qcow2`), name);
-  manifest = await writeMeasured({});
-}
-
-/** Measures what lies in the folder, then writes script and manifest for it, as a build or a thorough forger does. */
-async function writeMeasured(change: { cpu?: string; cmdline?: string }): Promise<Manifest> {
-  const firmware = parseFirmware(await readFile(join(folder, 'OVMF.amdsev.fd')));
-  const { launch } = await measureLaunch({
-    firmware,
-    kernel: join(folder, 'vmlinuz'),
-    initrd: join(folder, 'initrd.img'),
-    cmdline: commandLine(id),
-    cpu: 'EPYC-v4',
-    guestFeatures: 1,
-    vcpus: [2, 4, 8],
-    memoryGib: 4,
-    ...change,
-  });
-  await writeLaunchScript(folder, {
-    id,
-    kind: 'production',
-    launch,
-    allowedPorts: [8002],
-    userDataWritable: true,
-  });
-  const made: Manifest = {
-    schema_version: 1,
-    id,
-    name: 'site-1',
-    kind: 'production',
-    builder_version: packageJson.version,
-    created: '2026-01-02T03:04:05.000Z',
-    files: await describeFiles(folder),
-    launch,
-    firmware: { sha256: firmware.sha256, verdict: 'sound', reason: '' },
-    kbs: { url: 'https://kbs.example.com:8999', resource: `keys/root/${id}` },
-  };
-  await writeManifest(folder, made);
-  return made;
-}
-
-/** What the administrator keeps of the bundle as it was built. */
-const recordOf = ({ launch, firmware, kbs }: Manifest) => ({
-  id,
-  name: 'site-1',
-  kind: 'production',
-  status: 'active',
-  builtAt: '2026-01-02T03:04:05.000Z',
-  resourcePath: kbs.resource,
-  digests: launch.digests.map(({ vcpus, cpu, guest_features, hex }) => ({
-    vcpus,
-    cpu,
-    guestFeatures: guest_features,
-    firmwareSha256: firmware.sha256,
-    hex,
-  })),
-});
 
 async function edit(piece: string, replacement: string): Promise<void> {
   const text = await readFile(script, 'utf8');
@@ -103,6 +27,12 @@ async function edit(piece: string, replacement: string): Promise<void> {
     text.replace(piece, () => replacement),
   );
 }
+
+/** What the record says of a file that is not the one it lists. */
+const ofRecord = (subject: string) => ({
+  subject,
+  text: "is not the file of the administrator's record",
+});
 
 async function findings(options: Parameters<typeof verifyBundle>[1] = {}) {
   const { checks, whole } = await verifyBundle(folder, options);
@@ -114,7 +44,8 @@ async function findings(options: Parameters<typeof verifyBundle>[1] = {}) {
 
 beforeEach(async () => {
   top = await workDirectory();
-  await makeBundle();
+  ({ folder, manifest } = await makeMeasuredBundle(top.path));
+  script = join(folder, 'launch_vm.sh');
 });
 afterEach(async () => {
   await top[Symbol.asyncDispose]();
@@ -162,6 +93,7 @@ describe('an edit of launch_vm.sh is named, and nothing else', () => {
       (await readFile(script, 'utf8')).split('\n').findIndex((text) => text.includes(replacement)) + 1;
     expect(failures).toMatchObject([
       { subject, file: 'launch_vm.sh', line, found, consequence: expect.stringMatching(consequence) },
+      ofRecord('launch_vm.sh'),
     ]);
   });
 
@@ -230,7 +162,8 @@ describe('a changed file is named', () => {
   ])('%s', async (name, cause) => {
     await appendFile(join(folder, name), 'x');
     const { failures } = await findings({ record: recordOf(manifest) });
-    expect(failures.map(({ subject }) => subject)).toEqual([name, 'launch digests']);
+    expect(failures.map(({ subject }) => subject)).toEqual([name, 'launch digests', name]);
+    expect(failures[2]).toMatchObject(ofRecord(name));
     expect(failures[1]).toMatchObject({
       text: expect.stringMatching(new RegExp(`2, 4, 8 vCPUs: ${cause}$`)),
     });
@@ -299,29 +232,31 @@ describe('a rewritten manifest', () => {
   });
 
   test('that matches an edited script is caught by the record alone', async () => {
-    await writeMeasured({ cpu: 'EPYC-Milan' });
+    await writeMeasured(folder, { cpu: 'EPYC-Milan' });
     expect((await findings()).failures).toEqual([]);
     const { failures } = await findings({ record: recordOf(manifest) });
     expect(failures).toMatchObject([
       { subject: 'CPU model', expected: 'EPYC-v4', found: 'EPYC-Milan' },
       { subject: 'launch digests', expected: manifest.launch.digests[0]!.hex },
+      ofRecord('launch_vm.sh'),
     ]);
   });
 
   test('that matches another initrd is caught by the record alone', async () => {
     await appendFile(join(folder, 'initrd.img'), 'x');
-    await writeMeasured({});
+    await writeMeasured(folder, {});
     expect((await findings()).failures).toEqual([]);
     expect((await findings({ record: recordOf(manifest) })).failures).toMatchObject([
       {
         subject: 'launch digests',
         text: expect.stringContaining('kernel, initrd or command line were replaced'),
       },
+      ofRecord('initrd.img'),
     ]);
   });
 
   test('that matches another command line is caught by what this builder measures', async () => {
-    await writeMeasured({ cmdline: `${commandLine(id)} init=/bin/sh` });
+    await writeMeasured(folder, { cmdline: `${commandLine(id)} init=/bin/sh` });
     expect((await findings()).failures).toMatchObject([
       { subject: 'measured command line', details: ['added init=/bin/sh'] },
     ]);
@@ -403,10 +338,10 @@ describe('the command', () => {
     const whole = await command(folder, { handoff });
     expect(whole).toMatchObject({ status: 0, stdout: expect.stringMatching(/\nThe bundle is whole\.\n$/) });
     expect(whole.stdout).not.toContain('not checked');
-    await writeMeasured({ cpu: 'EPYC-Milan' });
+    await writeMeasured(folder, { cpu: 'EPYC-Milan' });
     const { status, stdout } = await command(folder, { handoff });
     expect(status).toBe(1);
-    expect(stdout).toContain('changed      hand-off record  CPU model, launch digests');
+    expect(stdout).toContain('changed      hand-off record  CPU model, launch digests, launch_vm.sh');
   });
 
   test('prints nothing of a bundle that could drive a terminal', async () => {

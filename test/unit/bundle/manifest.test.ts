@@ -41,6 +41,11 @@ test.each<[string, Change, RegExp]>([
   ['a URL that is no address of a KBS', (m) => (m.kbs.url = 'file:///etc/passwd'), /kbs\.url/],
   ['an unknown field', (m) => (m.disk_key = 'x'), /disk_key/],
   ['a command line of two lines', (m) => (m.launch.cmdline = 'a\nb'), /launch\.cmdline/],
+  [
+    'a command line longer than any kernel takes',
+    (m) => (m.launch.cmdline = 'x'.repeat(4097)),
+    /at most 4096/,
+  ],
   ['an id in capitals', (m) => (m.id = '885FE8F608B3'), /id: must be 12/],
 ])('a manifest with %s is refused by name', async (_, change, message) => {
   await expect(readChanged(change)).rejects.toThrow(message);

@@ -126,6 +126,7 @@ describe('what is not written out is not guessed', () => {
     ['cmdline', '-append "$cmdline"', '-append $cmdline', /not quoted, so the shell splits it/],
     ['cmdline', ' -append "$cmdline"', '', /given no -append/],
     ['vcpus', 'count=$2', 'count=$(nproc)', /depends on the run/],
+    ['vcpus', "measured_counts=('4' '8')", "measured_counts=('4' < '8')", /holds more than words/],
     ['vcpus', '-smp "$count"', '-smp "$count"\n  # x\n  -smp 3', /-smp is given more than once/],
     ['vcpus', "measured_counts=('4' '8')", "measured_counts='4'", /not a list/],
     ['policy', 'policy=$policy', 'policy=$policy,policy=0xb0000', /given twice/],
@@ -136,6 +137,17 @@ describe('what is not written out is not guessed', () => {
     expect(value).toMatch(cause);
     const { [name]: _, ...expected } = built;
     expect(others).toEqual(expected);
+  });
+
+  it.each([
+    ['cpu', 'cpu'],
+    ['policy', 'policy'],
+    ['cmdline', 'cmdline'],
+    ['vcpus', 'measured_counts'],
+  ])('%s, where %s is set only after its use', (name, variable) => {
+    const [line] = new RegExp(`^${variable}=.*\n`, 'm').exec(script)!;
+    const { [name]: value } = valuesOf(`${script.replace(line, () => '')}${line}`);
+    expect(value).toMatch(/^cannot be read: .*set only after/);
   });
 
   it.each(['eval "$x"', 'source ./more', '. ./more'])('%s may set anything', (line) => {
@@ -164,7 +176,54 @@ describe('the rest of the script', () => {
   it('holds none of the values and nothing that depends on them', () => {
     expect(rest(edited(cpuLine, '# it was EPYC-v4\ncpu=EPYC-Milan'))).toEqual(rest(script));
     expect(rest(edited('-smp "$count"', '-smp 3'))).toEqual(rest(script));
-    expect(rest(edited(',kernel-hashes=on', ''))).toEqual(rest(script));
+    expect(rest(edited('policy=$policy', 'policy=0xb0000'))).toEqual(rest(script));
+    expect(rest(edited("measured_counts=('4' '8')", 'measured_counts=(\n  4 # small\n  16\n)'))).toEqual(
+      rest(script),
+    );
+  });
+
+  it('holds a mark where each value stands', () => {
+    expect(rest(script)).toEqual(
+      expect.arrayContaining([
+        'cpu=\0',
+        'cmdline=\0',
+        'measured_counts=\0',
+        '-cpu \0 -smp \0 -m "$memory"',
+        '-kernel \0 -initrd \0 -append \0',
+      ]),
+    );
+    expect(rest(script).join('\n').split('\0')).toHaveLength(13);
+  });
+
+  it.each<[string, string, string]>([
+    ['a comment', 'a # why\nb\n', 'a\nb\n'],
+    ['a line of comment', 'a\n# why\n\nb\n', 'a\nb\n'],
+    ['blanks', '\ta \t  b \n', 'a b\n'],
+    ['a continued line', 'a \\\n  b\n', 'a b\n'],
+    ['values', "cpu='x y'\na -cpu z\n", 'cpu=1\na -cpu "$cpu"\n'],
+  ])('does not tell %s', (_, one, other) => {
+    expect(rest(one)).toEqual(rest(other));
+  });
+
+  it.each<[string, string, string]>([
+    ['a no-break space', 'x=yes\n', 'x=yes\u00a0\n'],
+    ['a carriage return', 'x=yes\n', 'x=yes\r\n'],
+    ['a vertical tab', 'a b\n', 'a\vb\n'],
+    ['blanks in quotes', "a 'b c'\n", "a 'b  c'\n"],
+    ['an empty line in quotes', "a 'b\nc'\n", "a 'b\n\nc'\n"],
+    ['an empty line in a here-document', 'cat << E\nb\nE\n', 'cat << E\n\nb\nE\n'],
+    ['a blank in a here-document', 'cat << E\nb\nE\n', 'cat << E\n b\nE\n'],
+    ['a comment that ends a continued line', 'a \\\nb\n', 'a \\\n# c\nb\n'],
+    ['a line that ends earlier', 'a b\n', 'a\nb\n'],
+    ['words that are one', 'a b\n', 'ab\n'],
+    ['an option elsewhere', 'a -cpu x\nb\n', 'a\nb -cpu x\n'],
+    ['an option without its value', 'a -cpu x\n', 'a -cpu\n'],
+    ['a value set elsewhere', 'cpu=x\na -cpu "$cpu"\n', 'a -cpu "$cpu"\ncpu=x\n'],
+    ['a value added to', 'cpu=x\n', 'cpu+=x\n'],
+    ['a value for one command', 'cpu=x\na\n', 'cpu=x a\n'],
+    ['what follows a list', 'measured_counts=(1)\na\n', 'measured_counts=(\n1\n) a\n'],
+  ])('tells %s', (_, one, other) => {
+    expect(rest(one)).not.toEqual(rest(other));
   });
 
   it.each([
@@ -223,7 +282,7 @@ describe('whatever the text', () => {
       }),
       { numRuns: 2000 },
     );
-  });
+  }, 60_000);
 
   it.each([
     ['cpu=('],

@@ -47,3 +47,17 @@ test('an image that was taken over needs no more than digests, and at least one'
   expect(imageRecord.safeParse(adopted([])).success).toBe(false);
   expect(imageRecord.safeParse(adopted(['A'.repeat(96)])).success).toBe(false);
 });
+
+test('the files of a bundle may be listed, by name and SHA-256', () => {
+  const accepts = (files: Record<string, string>) => imageRecord.safeParse(imageOf(1, { files })).success;
+  const sha256 = 'a'.repeat(64);
+  expect(imageOf(1).files).toBeUndefined();
+  expect(accepts({ 'launch_vm.sh': sha256, 'OVMF.amdsev.fd': sha256 })).toBe(true);
+  for (const name of ['', '../x', 'a/b', '.x', 'a\n']) {
+    expect(accepts(Object.fromEntries([[name, sha256]])), name).toBe(false);
+  }
+  for (const hex of ['', 'A'.repeat(64), 'a'.repeat(63), `${sha256}\n`]) {
+    expect(accepts({ vmlinuz: hex }), hex).toBe(false);
+  }
+  expect(accepts(Object.fromEntries(Array.from({ length: 33 }, (_, at) => [`f${at}`, sha256])))).toBe(false);
+});
