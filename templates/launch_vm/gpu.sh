@@ -98,9 +98,10 @@ gpu_room() {
 
 # Width of the guest's physical addresses. QEMU's own 40 bits hold memory and GPUs of 1 TiB together.
 address_bits() { # GiB for GPUs
-  local top=$((memory_mib / 1024 + 4)) bits=40
+  # 4 GiB lie below the memory's upper part, and QEMU keeps 32 GiB above it.
+  local top=$((memory_mib / 1024 + 4 + 32)) bits=40
   # AMD reserves the addresses just below 1 TiB: QEMU moves memory that would reach them to above.
-  ((top + 32 <= 1012)) || top=$((top + 1024))
+  ((top <= 1012)) || top=$((top + 1024))
   # The firmware begins the room at a multiple of its size.
   [ "$1" -eq 0 ] || top=$(((top + $1 - 1) / $1 * $1 + $1))
   while ((1 << (bits - 30) < top)); do bits=$((bits + 1)); done

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { appendFile, readFile, rm, writeFile } from 'node:fs/promises';
+import { appendFile, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -95,6 +95,17 @@ describe.skipIf(!(await canReplaceMachine()))('on a machine', () => {
     await bench.mode(join(bench.machine, device), 0o400);
     await refused(/cannot be opened/, [], { root: false });
     expect(await bench.onMachine([])).toMatchObject({ status: 0 });
+  });
+
+  test('the encryption bit comes from the device file of CPUID where there is no such program', async () => {
+    await bench.program('cpuid', 'exit 1');
+    await bench.has('/dev/cpu/0/cpuid', '');
+    const leaf = await open(join(bench.machine, '/dev/cpu/0/cpuid'), 'r+');
+    await leaf.write(Buffer.from('000000006f410000ffffffffffffffff', 'hex'), 0, 16, 0x8000001f);
+    await leaf.close();
+    const { stdout, stderr } = await bench.onMachine(['--dry-run']);
+    expect(stdout).toContain('cbitpos=47');
+    expect(stderr).toBe('');
   });
 
   test('less memory with -m is enough', async () => {

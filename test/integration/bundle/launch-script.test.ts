@@ -367,6 +367,7 @@ describe('the QEMU of this machine', () => {
     // Ctrl-A C leads from the console to the monitor.
     const { stdout, stderr } = await execa('qemu-system-x86_64', withoutHardware(words), {
       input: '\u0001cinfo block\ninfo pci\nquit\n',
+      timeout: 60_000,
     });
     expect(stderr).toBe('');
     for (const serial of ['rootfs', 'applog', 'user_config', 'user_data'])
@@ -374,5 +375,23 @@ describe('the QEMU of this machine', () => {
     expect(stdout).toContain(`${bench.folder}/user_config.qcow2 (qcow2, read-only)`);
     if (args.includes('--gpu')) expect(stdout).toContain('id "gpu1"');
     else expect(await readFile(log, 'utf8')).toContain('rootfs (#block');
+  });
+
+  test('takes the width of addresses for the CPU model', async () => {
+    const [option] = after(await dryRun('-m', '2000G'), '-global');
+    expect(option).toBe('EPYC-v4-x86_64-cpu.phys-bits=42');
+    const property = option!.replace('EPYC-v4', 'EPYC-v3');
+    const args = ['-machine', 'q35,accel=tcg', '-cpu', 'EPYC-v3', '-nodefaults', '-display', 'none', '-S'];
+    const of = { path: '/machine/unattached/device[0]', property: 'phys-bits' };
+    const commands = [
+      { execute: 'qmp_capabilities' },
+      { execute: 'qom-get', arguments: of },
+      { execute: 'quit' },
+    ];
+    const { stdout } = await execa('qemu-system-x86_64', [...args, '-qmp', 'stdio', '-global', property], {
+      input: commands.map((command) => JSON.stringify(command)).join('\n'),
+      timeout: 60_000,
+    });
+    expect(stdout).toContain('{"return": 42}');
   });
 });
