@@ -139,6 +139,7 @@ describe.skipIf(!(await canReplaceMachine()))('GPUs of a machine', () => {
     await bench.pci('0000:01:00.0', { ...usable, vendor: '0x1002' });
     await bench.pci('0000:02:00.0', { ...usable, class: '0x068000' });
     await bench.pci('0000:03:00.0', { ...usable, class: '0x040300' });
+    await bench.pci('0000:04:00.0', { ...usable, class: '0x038000' });
     await refused(['--gpu', 'auto'], /this machine has no NVIDIA GPU\nhint: --gpu none/);
     await rm(join(bench.machine, 'sys/bus/pci'), { recursive: true });
     await refused(['--gpu', 'auto'], /this machine has no NVIDIA GPU/);
@@ -179,6 +180,8 @@ describe.skipIf(!(await canReplaceMachine()))('GPUs of a machine', () => {
     [1, [16], '16G', 256, undefined],
     [1, [0.015625, 128, 0.03125], '16G', 256, undefined],
     [2, [128, 0.03125], '16G', 512, undefined],
+    // Ranges below 4 GiB, which each of these has as well, take none of it.
+    [4, [128], '16G', 512, undefined],
     [1, [256, 0.03125], '16G', 512, undefined],
     [4, [256, 0.03125], '96G', 2048, '42'],
     [8, [256, 0.03125], '900G', 4096, '43'],
