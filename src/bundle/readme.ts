@@ -51,9 +51,10 @@ ${stars}
 
 const developmentLaunch = `A development bundle is booted with the builder itself, on any machine:
 
-    cvm boot <this folder>
+    ./launch_vm.sh --dev
 
-launch_vm.sh refuses to start it.
+which runs \`cvm boot\` on this folder. Where cvm is not on PATH, CVM=PATH in
+the environment names it: bin/cvm in the builder's folder.
 `;
 
 function productionLaunch({ launch, allowedPorts }: ReadmeInput): string {
@@ -65,7 +66,7 @@ function productionLaunch({ launch, allowedPorts }: ReadmeInput): string {
   const ports =
     allowedPorts.length === 0
       ? 'No port of this host leads into the VM.'
-      : `These TCP ports of this host lead into the VM: ${allowedPorts.join(', ')}. With --net bridge:NAME it stands on a bridge instead.`;
+      : `These TCP ports of this host lead into the VM: ${allowedPorts.join(', ')}. With --forward HOST:GUEST another of this host leads to one of them. With --net bridge:NAME the VM stands on a bridge instead.`;
   const text = `${choice} It has ${launch.memory_gib} GiB of memory unless -m says otherwise. ${ports}`;
   return `The host needs an AMD processor with SEV-SNP switched on, Linux 6.11 or later
 and QEMU 9.1 or later. Then:
@@ -76,8 +77,12 @@ ${wrap(text)}
 
     ./launch_vm.sh --help       all choices
     ./launch_vm.sh --dry-run    shows the QEMU command line
+    ./launch_vm.sh --gpu auto   with the NVIDIA GPUs that vfio-pci holds
 
-Ctrl-A X stops the VM. Only one VM at a time can use the drives of a bundle.
+It checks this machine and the measured files first, and says what to do about
+what is wrong. It needs no root where you may open /dev/kvm, /dev/sev and the
+drives. Ctrl-A X stops the VM. Only one VM at a time can use the drives of a
+bundle.
 `;
 }
 

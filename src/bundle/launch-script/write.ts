@@ -14,7 +14,7 @@ export interface LaunchScriptInput {
   userDataWritable: boolean;
 }
 
-/** Text of launch_vm.sh: `templates/launch_vm.sh` with every value a quoted shell word. */
+/** Text of launch_vm.sh: `templates/launch_vm.sh` and its parts in one, with every value a quoted shell word. */
 export async function launchScript(input: LaunchScriptInput): Promise<string> {
   const { id, kind, launch, allowedPorts, userDataWritable } = input;
   const values = {
@@ -28,7 +28,19 @@ export async function launchScript(input: LaunchScriptInput): Promise<string> {
     ALLOWED_PORTS: allowedPorts,
     USER_DATA_READONLY: userDataWritable ? 'off' : 'on',
   };
-  return fillTemplate(await readTemplate('launch_vm.sh'), values, shellQuote);
+  return fillTemplate(await wholeTemplate(), values, shellQuote);
+}
+
+/** The template with the text of each part in place of the two lines that name it, for shellcheck and for the shell. */
+async function wholeTemplate(): Promise<string> {
+  const lines = /^# shellcheck source=templates\/(launch_vm\/\w+\.sh)\n\. \1\n/gm;
+  const template = await readTemplate('launch_vm.sh');
+  const names = [...template.matchAll(lines)].map((match) => match[1]!);
+  const texts = await Promise.all(names.map(readTemplate));
+  const parts = new Map(names.map((name, index) => [name, texts[index]!]));
+  return template.replace(lines, (_, name: string) =>
+    parts.get(name)!.replace(/^# shellcheck shell=bash\n/, ''),
+  );
 }
 
 /** Writes `launch_vm.sh` into a bundle folder, executable. */

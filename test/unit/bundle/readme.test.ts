@@ -28,7 +28,7 @@ test('it tells every digest, the firmware verdict, the key and the files', async
 test('a development bundle says so first, and how it is booted', async () => {
   const text = await readme({ ...input, kind: 'development' });
   expect(text.split('\n').slice(0, 6).join('\n')).toContain('DEVELOPMENT BUNDLE');
-  expect(text).toContain('cvm boot');
+  expect(text).toContain('./launch_vm.sh --dev');
 });
 
 test('no value can drive a terminal', async () => {
