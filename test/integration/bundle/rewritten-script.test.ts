@@ -39,8 +39,8 @@ const both =
   (text) =>
     edits.reduce((edited, edit) => edit(edited), text);
 
-const print = `printf '%q ' "\${command[@]}"`;
-const start = '\nexec "${command[@]}"';
+const print = `printf '%q ' "$@"`;
+const start = '\nfinish "${command[@]}"';
 
 /** The assignment to a variable as the script's last line. */
 const atTheEnd =
