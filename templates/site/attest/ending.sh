@@ -17,8 +17,16 @@ say() {
   } 2> /dev/null &
 }
 
+# Stops the workload where it stands: the end of the VM waits for it otherwise, and it may ignore what it is told.
+freeze_workload() {
+  for control in /sys/fs/cgroup/workload/cgroup.freeze /sys/fs/cgroup/system.slice/cvm-workload.service/cgroup.freeze; do
+    if [ -e "$control" ]; then echo 1 > "$control"; fi
+  done
+}
+
 # end_vm CODE MESSAGE: says why, then powers off: in order if that is possible, in any case within a minute.
 end_vm() {
+  freeze_workload
   read -r port < /run/cvm/verdict-port
   {
     printf 'cvm: [%s] FAILED %s: %s; powering off\n' "$uptime" "$1" "$2" > /dev/console
