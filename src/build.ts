@@ -15,6 +15,7 @@ import { newIdentity } from './build/identity.ts';
 import { initrdOfSite } from './build/initrd-of-site.ts';
 import { findKeyBroker, knownKeyBroker } from './build/key-broker.ts';
 import { pushBuilt, pushesAfterBuild } from './build/push-built.ts';
+import { runtimeAttestation } from './build/runtime-attestation.ts';
 import type { BuildSettings } from './build/settings.ts';
 import { commandLine, measureLaunch, packBundle } from './bundle/index.ts';
 import { makeDrive, readStartupKit } from './drives/index.ts';
@@ -145,8 +146,8 @@ const genericInitrd = cvm.task('initrd-parts', {
 
 const site = cvm.task('site', {
   title: 'Site layer',
-  needs: { workload, kit, broker },
-  run: async ({ workload, kit, broker }, { options: { settings }, scope, signal }) => {
+  needs: { identity, workload, kit, broker },
+  run: async ({ identity, workload, kit, broker }, { options: { settings }, scope, signal }) => {
     const work = scope.use(await workDirectory());
     const file = join(work.path, 'site.squashfs');
     const config = runtimeConfig(workload, {
@@ -160,6 +161,7 @@ const site = cvm.task('site', {
         userConfigList: kit.sealedList,
         privateFolder: kit.privateFolder,
         snpguest: broker.snpguest,
+        attestation: runtimeAttestation(settings, { identity, broker }),
       },
       { file, workDirectory: work.path, signal },
     );

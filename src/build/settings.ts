@@ -130,7 +130,6 @@ function namesExistingFiles(context: PathContext): Rule {
 /** Keys that are understood but have no effect in this version. Those that would protect something are refused. */
 function notActedOn(site: CcConfig, builder: BuilderConfig): string[] {
   const refused = {
-    runtime_attestation: site.runtimeAttestation,
     'base.image': builder.base.image !== undefined,
     'base.kernel': builder.base.kernel !== undefined,
   };

@@ -15,6 +15,13 @@ export function shellQuote(value: string): string {
   return `'${value.replaceAll("'", `'\\''`)}'`;
 }
 
+/** A file of shell variables: one `name='value'` a line. */
+export function shellVariables(values: Readonly<Record<string, string | number>>): string {
+  return Object.entries(values)
+    .map(([name, value]) => `${name}=${shellQuote(String(value))}\n`)
+    .join('');
+}
+
 /** For documents that people read: the value as it is, without control characters that could drive a terminal. */
 export function plainText(value: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out

@@ -1,6 +1,6 @@
 import { copyFile, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { shellQuote } from '../host/template.ts';
+import { shellVariables } from '../host/template.ts';
 import { packCpio } from './cpio.ts';
 
 /** Values that InitApp reads as shell variables from /etc/cvm/settings; numbers and words, quoted here. */
@@ -72,7 +72,5 @@ export async function sitePart(
 
 /** /etc/cvm/settings: one `name='value'` a line. */
 export function settingsFile(settings: InitSettings): string {
-  return Object.entries(settings)
-    .map(([name, value]) => `${name}=${shellQuote(String(value))}\n`)
-    .join('');
+  return shellVariables({ ...settings });
 }

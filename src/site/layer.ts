@@ -1,9 +1,10 @@
-import { chmod, mkdir, readdir, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { copy } from 'fs-extra/esm';
 import { run } from '../host/run.ts';
 import { squashfsOptions } from '../host/squashfs.ts';
 import { templatePath } from '../host/template.ts';
+import { addAttestation, type RuntimeAttestation } from './attestation.ts';
 
 /** What one site adds to the base. It is sealed, so it may hold secrets of the site. */
 export interface SiteLayer {
@@ -15,6 +16,8 @@ export interface SiteLayer {
   privateFolder?: string | undefined;
   /** snpguest for the container's /host/bin, or undefined. */
   snpguest?: string | undefined;
+  /** How the running VM attests again, or undefined. */
+  attestation?: RuntimeAttestation | undefined;
 }
 
 export interface SiteLayerOptions {
@@ -45,10 +48,7 @@ export async function makeSiteLayer(layer: SiteLayer, options: SiteLayerOptions)
   await copy(templatePath('site/modules.txt'), join(home, 'modules'));
   await writeFile(join(home, 'user_config.list'), layer.userConfigList);
   await writeFile(join(home, 'workload/config.json'), JSON.stringify(layer.runtimeConfig));
-  if (layer.snpguest !== undefined) {
-    await copy(layer.snpguest, join(home, 'host-bin/snpguest'));
-    await chmod(join(home, 'host-bin/snpguest'), 0o755);
-  }
+  await addAttestation(home, layer);
   if (layer.privateFolder !== undefined) await copy(layer.privateFolder, join(home, 'user_config.private'));
   await mkdir(join(staging, 'etc'), { mode: 0o755 });
   await writeFile(join(staging, 'etc/fstab'), '');

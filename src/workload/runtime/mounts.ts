@@ -9,7 +9,7 @@ export interface Mount {
 export interface MountSettings {
   /** True where the container may write to the `user_data` drive. */
   userDataWritable: boolean;
-  /** True to show the guest's `/usr/lib/cvm/host-bin` as `/host/bin`. */
+  /** True to give the container `/host/bin/snpguest`. */
   hostBin: boolean;
 }
 
@@ -49,6 +49,18 @@ const kernelMounts: readonly Mount[] = [
   { destination: '/tmp', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'nodev', 'mode=1777'] },
 ];
 
+/**
+ * snpguest and what it runs with: programs and libraries of the guest, so that it runs in any image, and the socket of the
+ * report service. The attestation device is not among them.
+ */
+const hostBinMounts: readonly Mount[] = [
+  bind('/usr/lib/cvm/host-bin', '/host/bin', 'ro', 'nosuid', 'nodev'),
+  bind('/usr/bin/busybox', '/host/bin/busybox', 'ro', 'nosuid', 'nodev'),
+  bind('/usr/bin/curl', '/host/bin/libexec/curl', 'ro', 'nosuid', 'nodev'),
+  bind('/usr/lib/x86_64-linux-gnu', '/host/lib', 'ro', 'nosuid', 'nodev'),
+  bind('/run/cvm/report', '/host/run', 'ro', 'nosuid', 'nodev', 'noexec'),
+];
+
 /** All mounts of the workload's container. Sources are paths of the guest. */
 export function mountsFor({ userDataWritable, hostBin }: MountSettings): Mount[] {
   const drive = ['nosuid', 'nodev'];
@@ -62,7 +74,7 @@ export function mountsFor({ userDataWritable, hostBin }: MountSettings): Mount[]
     ...['hosts', 'resolv.conf', 'hostname'].map((file) =>
       bind(`/run/cvm/etc/${file}`, `/etc/${file}`, 'ro', ...drive, 'noexec'),
     ),
-    ...(hostBin ? [bind('/usr/lib/cvm/host-bin', '/host/bin', 'ro', ...drive)] : []),
+    ...(hostBin ? hostBinMounts : []),
   ];
 }
 

@@ -94,8 +94,10 @@ check_command_line() {
 
 # A clock before the build would make expired certificates valid again.
 set_clock() {
-  now=$(date +%s)
-  [ "$now" -ge "$build_time" ] && return 0
-  date -u -s "@$build_time" > /dev/null
-  say 'the clock was before the time of the build and has been set to it'
+  if [ "$(date +%s)" -lt "$build_time" ]; then
+    date -u -s "@$build_time" > /dev/null
+    say 'the clock was before the time of the build and has been set to it'
+  fi
+  # Once a boot: all lines count seconds since the start of the VM.
+  say "it is $(date -u '+%Y-%m-%d %H:%M:%S') UTC, by a clock that the host sets"
 }

@@ -6,7 +6,7 @@ import { execa } from 'execa';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { templatePath } from '../../../src/host/template.ts';
 import { developmentCa } from '../../../src/kbs/dev-kbs/index.ts';
-import { challenge, type Fixture, fixture, type Reply } from './development-kbs.ts';
+import { ask, challenge, type Fixture, fixture, type Reply } from './development-kbs.ts';
 import { intercept } from './interceptor.ts';
 
 const script = templatePath('initrd/kbs-sample-client');
@@ -78,6 +78,23 @@ test('works under other POSIX shells too', async () => {
     env: { TMPDIR: scratch },
   });
   expect(stdout).toBe(site.key.reveal().toString('base64'));
+});
+
+test('attest prints the token of a handshake, and asks for no resource', async () => {
+  const before = { ...site.kbs.requests };
+  const pinned = ['--url', site.kbs.url, '--cert-file', site.kbs.caFile];
+  const run = (...args: string[]) =>
+    execa('busybox', ['ash', script, ...pinned, ...args], { reject: false, env: { TMPDIR: scratch } });
+  const { stdout, exitCode } = await run('attest');
+  expect(exitCode).toBe(0);
+  expect(stdout).toMatch(/^[\w-]+\.[\w-]+\.[\w-]+$/);
+  expect(site.kbs.requests).toMatchObject({ attest: before.attest + 1, resource: before.resource });
+  const answer = await ask(site.kbs, 'GET', `/kbs/v0/resource/${site.image.resourcePath}`, {
+    headers: { authorization: `Bearer ${stdout}` },
+  });
+  expect(answer.status).toBe(200);
+  expect(await readdir(scratch)).toEqual([]);
+  expect((await run('attest', '--path', 'a/b/c')).stderr).toContain('attest takes no path');
 });
 
 test('any bytes come through, NUL and newlines included', async () => {

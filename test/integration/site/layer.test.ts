@@ -77,7 +77,15 @@ describe('makeSiteLayer', () => {
 
   it('makes programs executable, the rest 0644, folders 0755', async () => {
     const text = describeLayer(await make(0o077)).join('\n');
-    for (const program of ['lock', 'keep-address', 'workload-ended', 'dhcp.sh', 'host-bin/snpguest'])
+    for (const program of [
+      'lock',
+      'keep-address',
+      'workload-ended',
+      'dhcp.sh',
+      'host-bin/snpguest',
+      'host-bin/libexec/snpguest',
+      'attest/watch',
+    ])
       expect(text).toMatch(new RegExp(`^file "?/?usr/lib/cvm/${program}"? 0?755 0 0`, 'm'));
     for (const file of ['user_config.list', 'workload/config.json', 'units/cvm.target', 'modules'])
       expect(text).toMatch(new RegExp(`^file "?/?usr/lib/cvm/${file}"? 0?644 0 0`, 'm'));
@@ -110,8 +118,11 @@ describe('makeSiteLayer', () => {
     const text = describeLayer(await make(0o022)).join('\n');
     const units = [...text.matchAll(/usr\/lib\/cvm\/units\/(\S+?)"? /g)].map((match) => match[1]);
     expect(units.sort()).toEqual([
+      'cvm-attestation.service',
       'cvm-dhcp.service',
       'cvm-lock.service',
+      'cvm-report.socket',
+      'cvm-report@.service',
       'cvm-workload.service',
       'cvm.target',
     ]);
@@ -119,11 +130,39 @@ describe('makeSiteLayer', () => {
       expect(text).toMatch(new RegExp(`^slink "?/?etc/${name}"? \\S+ 0 0 "?/run/cvm/etc/${name}`, 'm'));
   });
 
+  it('has what attests again, and its pinned certificate, only where the site wants it', async () => {
+    const attestation = {
+      client: snpguest,
+      kbsUrl: "https://kbs.example.org/it's",
+      kbsPath: 'keys/root/0123456789ab',
+      kbsCa: 'the certificate',
+      frequency: 120,
+      silence: 3600,
+    };
+    const file = await make(0o077, { attestation });
+    expect(cat(file, 'usr/lib/cvm/attest/settings')).toBe(
+      `kbs_url='https://kbs.example.org/it'\\''s'\nkbs_path='keys/root/0123456789ab'\ncheck_frequency='120'\nsilence_seconds='3600'\n`,
+    );
+    expect(cat(file, 'usr/lib/cvm/attest/kbs-ca.pem')).toBe('the certificate');
+    expect(describeLayer(file).join('\n')).toMatch(
+      /^file "?\/?usr\/lib\/cvm\/attest\/kbs-client"? 0?755 0 0/m,
+    );
+    const without = describeLayer(await make(0o077)).join('\n');
+    for (const name of ['settings', 'kbs-ca.pem', 'kbs-client'])
+      expect(without).not.toContain(`attest/${name}`);
+  });
+
+  it('shows the container our snpguest, with the administrator’s behind it', async () => {
+    const file = await make(0o022);
+    expect(cat(file, 'usr/lib/cvm/host-bin/snpguest')).toContain('has no /dev/sev-guest');
+    expect(cat(file, 'usr/lib/cvm/host-bin/libexec/snpguest')).toBe('#!/bin/sh\n');
+  });
+
   it('has neither snpguest nor private folder where there are none', async () => {
     const file = await make(0o022, { privateFolder: undefined, snpguest: undefined });
     const text = describeLayer(file).join('\n');
     expect(text).toContain('usr/lib/cvm/host-bin');
-    expect(text).not.toContain('snpguest');
+    expect(text).not.toMatch(/host-bin\/\S*snpguest/);
     expect(text).not.toContain('user_config.private');
   });
 

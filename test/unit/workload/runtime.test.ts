@@ -162,9 +162,19 @@ describe('runtimeConfig', () => {
   });
 
   it('shows /host/bin only when asked to', () => {
-    const has = (config: Config) => config.mounts.some(({ destination }) => destination === '/host/bin');
-    expect(has(configOf(run))).toBe(true);
-    expect(has(configOf(run, { hostBin: false }))).toBe(false);
+    const shown = (config: Config) =>
+      config.mounts.filter(({ destination }) => destination.startsWith('/host/'));
+    expect(shown(configOf(run)).map(({ destination }) => destination)).toEqual([
+      '/host/bin',
+      '/host/bin/busybox',
+      '/host/bin/libexec/curl',
+      '/host/lib',
+      '/host/run',
+    ]);
+    for (const { options } of shown(configOf(run))) {
+      expect(options).toEqual(expect.arrayContaining(['ro', 'nosuid', 'nodev']));
+    }
+    expect(shown(configOf(run, { hostBin: false }))).toEqual([]);
   });
 
   it('refuses system calls by default, and those that reach the kernel’s inner parts by absence', () => {

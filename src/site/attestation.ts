@@ -1,0 +1,64 @@
+import { chmod, mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { copy } from 'fs-extra/esm';
+import { shellVariables, templatePath } from '../host/template.ts';
+
+/** How the running VM attests again. It needs programs and values of its own: those of the initrd are gone by then. */
+export interface RuntimeAttestation {
+  /** kbs-client, or the sample client of a development bundle. */
+  client: string;
+  kbsUrl: string;
+  /** Resource path of the disk key, by which the key broker's policy knows the image. */
+  kbsPath: string;
+  /** PEM certificates, the only ones that count. */
+  kbsCa: string;
+  /** Seconds between two attempts. */
+  frequency: number;
+  /** Seconds without a confirmation after which the VM powers off. */
+  silence: number;
+}
+
+/**
+ * Adds the report service for the container to the site layer, and what the running VM attests again with, where it does:
+ * `cvm-attestation.service` starts where `attest/settings` exists, `cvm-report.socket` where the layer has snpguest.
+ * @param home the layer's /usr/lib/cvm
+ */
+export async function addAttestation(
+  home: string,
+  { snpguest, attestation }: { snpguest?: string | undefined; attestation?: RuntimeAttestation | undefined },
+): Promise<void> {
+  const folder = join(home, 'attest');
+  await mkdir(folder, { mode: 0o755 });
+  for (const name of ['report-service', 'watch', 'ending.sh', 'attest-again']) {
+    await copy(templatePath(`site/attest/${name}`), join(folder, name));
+  }
+  if (snpguest !== undefined) await addHostBin(join(home, 'host-bin'), snpguest);
+  if (attestation === undefined) return;
+  const { client, kbsUrl, kbsPath, kbsCa, frequency, silence } = attestation;
+  await addProgram(client, join(folder, 'kbs-client'));
+  await writeFile(join(folder, 'kbs-ca.pem'), kbsCa);
+  await writeFile(
+    join(folder, 'settings'),
+    shellVariables({
+      kbs_url: kbsUrl,
+      kbs_path: kbsPath,
+      check_frequency: frequency,
+      silence_seconds: silence,
+    }),
+  );
+}
+
+/** The container's /host/bin: our snpguest; below `libexec` the administrator's, which ours and the report service run. */
+async function addHostBin(folder: string, snpguest: string): Promise<void> {
+  await mkdir(join(folder, 'libexec'), { recursive: true, mode: 0o755 });
+  await addProgram(templatePath('site/attest/snpguest'), join(folder, 'snpguest'));
+  await addProgram(snpguest, join(folder, 'libexec/snpguest'));
+  // Programs of the base are mounted over these.
+  await writeFile(join(folder, 'busybox'), '');
+  await writeFile(join(folder, 'libexec/curl'), '');
+}
+
+async function addProgram(file: string, target: string): Promise<void> {
+  await copy(file, target);
+  await chmod(target, 0o755);
+}
