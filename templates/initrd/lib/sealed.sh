@@ -55,6 +55,7 @@ mount_system() {
   done < /etc/cvm/layout
   overlay system '/run/cvm/segments/site:/run/cvm/segments/base' "$system_ram" /sysroot
   only_our_units
+  lock_accounts
 }
 
 # An allow-list: whatever units, generators and settings the base brings, systemd finds ours alone.
@@ -65,6 +66,17 @@ only_our_units() {
     usr/lib/systemd/system-shutdown usr/local/lib/systemd usr/lib/systemd/system.conf.d; do
     cover empty "/sysroot/$folder"
   done
+}
+
+# No unit offers a login; and no account, whatever the base brings, has a password that would pass at one.
+lock_accounts() {
+  set_password passwd x && set_password shadow '!*' || fail E46 'the accounts of the base cannot be locked'
+}
+
+set_password() {
+  [ -f "/sysroot/etc/$1" ] || return 0
+  awk -F: -v OFS=: -v "password=$2" 'NF > 1 { $2 = password } { print }' "/sysroot/etc/$1" > /run/accounts &&
+    cat /run/accounts > "/sysroot/etc/$1" && rm /run/accounts
 }
 
 cover() {
