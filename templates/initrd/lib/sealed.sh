@@ -101,6 +101,8 @@ hand_over() {
   trap - EXIT
   [ -x /sysroot/usr/lib/systemd/systemd ] || fail E46 'the sealed system holds no systemd'
   printf '%s' "$verdict_port" > /run/cvm/verdict-port
+  # A kernel that panics from here on writes nothing back: the boot log up to this line is on the drive.
+  sync
   for folder in applog vault user_data dev sys proc run; do
     mkdir -p "/sysroot/$folder"
     mount --move "/$folder" "/sysroot/$folder" || fail E47 "/$folder cannot be handed over"
@@ -109,5 +111,7 @@ hand_over() {
   # translates code by page, it takes longer than the whole boot. Nothing secret is left in there.
   cd /sysroot || fail E47 'the sealed system is not there'
   mount --move . / || fail E47 'the sealed system cannot become the root'
-  exec env -i TERM=linux PATH=/usr/sbin:/usr/bin SYSTEMD_EFI_OPTIONS='' chroot . /usr/lib/systemd/systemd --unit=cvm.target
+  # Said here and not in a file of the drive alone: a systemd that cannot go on ends the VM, and opens no shell.
+  exec env -i TERM=linux PATH=/usr/sbin:/usr/bin SYSTEMD_EFI_OPTIONS='' chroot . /usr/lib/systemd/systemd \
+    --unit=cvm.target --crash-reboot=yes --crash-shell=no --dump-core=no
 }
