@@ -29,8 +29,10 @@ processes() {
     readlink "$folder/exe" > /dev/null || continue
     parent=$(awk '/^PPid:/ { print $2 }' "$folder/status")
     if [ "$parent" = $$ ] || [ "$folder" = "/proc/$$" ]; then continue; fi
+    command=$(tr '\0' ' ' < "$folder/cmdline" | cut -d ' ' -f 1-2)
     input=$(readlink "$folder/fd/0")
-    printf '%s %s\n' "$(tr '\0' ' ' < "$folder/cmdline" | cut -d ' ' -f 1-2)" "${input#/dev/}"
+    # The workload waits by sleeping.
+    [ "${command%% *}" = sleep ] || printf '%s %s\n' "$command" "${input#/dev/}"
   done
 }
 
@@ -65,7 +67,7 @@ doors() {
   section generated
   find /run/systemd/generator* /run/systemd/system /run/systemd/transient /etc/systemd/system -mindepth 1 2> /dev/null
   section processes
-  processes | sort
+  processes | sort -u
   section listening
   listening | sort
   section modules
