@@ -29,6 +29,7 @@ export interface BootOptions {
   kbs: { host: string; port: number };
   portForwards?: readonly { host: number; guest: number }[];
   blockOptions?: Readonly<Record<string, string>>;
+  networkOptions?: readonly string[];
   extraArguments?: readonly string[];
   /** A private folder. */
   workDirectory: string;
@@ -134,6 +135,7 @@ async function prepare(options: BootOptions): Promise<Machine> {
     kbsForward: [findTool('busybox'), 'nc', kbs.host, String(kbs.port)].map(shellQuote).join(' '),
     portForwards: options.portForwards ?? [],
     blockOptions: options.blockOptions ?? {},
+    networkOptions: options.networkOptions ?? [],
     extra: options.extraArguments ?? [],
   };
 }

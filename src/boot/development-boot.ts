@@ -38,6 +38,8 @@ export interface Hostile {
   blobs?: BlobHashes;
   /** Further block options of QEMU by drive name, on top of a `file.image` of theirs: read errors. */
   blockOptions?: Readonly<Record<string, string>>;
+  /** Further options of QEMU's user network: what its DHCP server says, more peers. */
+  networkOptions?: readonly string[];
   /** Further arguments of QEMU. */
   extraArguments?: readonly string[];
   /** Digest that the development KBS is told, in place of that of what is started. */
@@ -114,6 +116,7 @@ export async function bootDevelopmentBundle(options: DevelopmentBootOptions): Pr
       kbs: kbsAddress(options.kbsUrl ?? own!.url),
       portForwards: options.portForwards ?? [],
       blockOptions: hostile.blockOptions ?? {},
+      networkOptions: hostile.networkOptions ?? [],
       extraArguments: hostile.extraArguments ?? [],
       workDirectory: options.workDirectory,
       timeout: options.timeout ?? 900,

@@ -24,6 +24,8 @@ export interface Machine {
   portForwards: readonly { host: number; guest: number }[];
   /** Further block options of QEMU by drive name, for tests that play the hostile host: fault injection. */
   blockOptions: Readonly<Record<string, string>>;
+  /** Further options of the user network, for the same: what its DHCP server says, more peers. */
+  networkOptions: readonly string[];
   /** Further arguments, for the same. */
   extra: readonly string[];
 }
@@ -66,7 +68,10 @@ export function machineArguments(machine: Machine): string[] {
     ...['-device', 'virtserialport,chardev=verdict,name=cvm.verdict'],
     // Nothing but the key broker can be reached from inside.
     '-netdev',
-    `user,id=net,restrict=on,guestfwd=tcp:10.0.2.100:8999-cmd:${option(machine.kbsForward)}${forwards.join('')}`,
+    [
+      `user,id=net,restrict=on,guestfwd=tcp:10.0.2.100:8999-cmd:${option(machine.kbsForward)}${forwards.join('')}`,
+      ...machine.networkOptions,
+    ].join(','),
     ...['-device', 'virtio-net-pci,netdev=net,romfile='],
     ...machine.extra,
   ];

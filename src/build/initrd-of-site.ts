@@ -50,6 +50,7 @@ export async function initrdOfSite(
       allowedPorts: site.allowedPorts,
       allowedOutPorts: site.allowedOutPorts,
       kbsUrl: broker.url,
+      hosts: site.hosts,
     }),
     hosts: hostsFile(name, site.hosts),
     modules: await moduleList(),

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { readTemplate } from '../host/template.ts';
 
 export interface FirewallSettings {
@@ -5,8 +6,10 @@ export interface FirewallSettings {
   allowedPorts: readonly number[];
   /** TCP ports that the CVM may connect to. */
   allowedOutPorts: readonly number[];
-  /** Address of the key broker; its port is opened, and only towards it where it is an IP address. */
+  /** Address of the key broker; its port is opened, and only towards it where its IP address is known. */
   kbsUrl: string;
+  /** Names with their IP addresses, as in `hosts_entries`. */
+  hosts?: Readonly<Record<string, string>>;
 }
 
 /** Rules of nft(8), loaded by InitApp before the network is up. */
@@ -18,19 +21,23 @@ export async function firewallRules(settings: FirewallSettings): Promise<string>
     settings.allowedOutPorts.length === 0 ? [] : [`tcp dport ${portSet(settings.allowedOutPorts)} accept`];
   return text
     .replace('@INPUT_RULES@', block(input))
-    .replace('@OUTPUT_RULES@', block([...output, kbsRule(settings.kbsUrl)]));
+    .replace('@OUTPUT_RULES@', block([...output, kbsRule(settings)]));
 }
 
 function portSet(ports: readonly number[]): string {
   return `{ ${[...new Set(ports)].sort((a, b) => a - b).join(', ')} }`;
 }
 
-function kbsRule(address: string): string {
-  const url = new URL(address);
+function kbsRule({ kbsUrl, hosts = {} }: FirewallSettings): string {
+  const url = new URL(kbsUrl);
   const port = url.port === '' ? (url.protocol === 'http:' ? 80 : 443) : Number(url.port);
-  if (/^\d+(\.\d+){3}$/.test(url.hostname)) return `ip daddr ${url.hostname} tcp dport ${port} accept`;
-  if (url.hostname.startsWith('[')) return `ip6 daddr ${url.hostname.slice(1, -1)} tcp dport ${port} accept`;
-  return `tcp dport ${port} accept`;
+  const name = url.hostname.replace(/^\[|\]$/g, '');
+  // The CVM looks a name up in its own hosts file first, where the first line that holds it counts.
+  const entry = Object.entries(hosts).find(([host]) => host.toLowerCase() === name);
+  const address = entry?.[1] ?? name;
+  const version = isIP(address);
+  const towards = version === 0 ? '' : `${version === 4 ? 'ip' : 'ip6'} daddr ${address} `;
+  return `${towards}tcp dport ${port} accept`;
 }
 
 function block(rules: string[]): string {

@@ -24,8 +24,19 @@ start_network() {
   done
   [ -n "$interface" ] || fail E21 'there is no network interface'
   printf '%s' "$interface" > /run/cvm/interface
+  ignore_redirects
   ip link set "$interface" up
   udhcpc -i "$interface" -f -q -n -t 10 -T 2 -A 5 -S -s "$library/dhcp.sh" > /run/udhcpc.log 2>&1 ||
     fail E22 "no address by DHCP on $interface"
+  [ -s /run/cvm/address ] || { say_output /run/udhcpc.log; fail E23 "no usable address by DHCP on $interface"; }
   say "network: $interface has $(cat /run/cvm/address)"
+}
+
+# The routes are those that DHCP and router advertisements gave; no neighbour changes them afterwards, or names the way.
+ignore_redirects() {
+  for setting in /proc/sys/net/ipv[46]/conf/*/accept_redirects /proc/sys/net/ipv[46]/conf/*/accept_source_route \
+    /proc/sys/net/ipv4/conf/*/send_redirects; do
+    echo 0 > "$setting" 2> /dev/null
+  done
+  return 0
 }

@@ -55,6 +55,7 @@ mount_system() {
   done < /etc/cvm/layout
   overlay system '/run/cvm/segments/site:/run/cvm/segments/base' "$system_ram" /sysroot
   only_our_units
+  lock_accounts
 }
 
 # An allow-list: whatever units, generators and settings the base brings, systemd finds ours alone.
@@ -65,6 +66,17 @@ only_our_units() {
     usr/lib/systemd/system-shutdown usr/local/lib/systemd usr/lib/systemd/system.conf.d; do
     cover empty "/sysroot/$folder"
   done
+}
+
+# No unit offers a login; and no account, whatever the base brings, has a password that would pass at one.
+lock_accounts() {
+  set_password passwd x && set_password shadow '!*' || fail E46 'the accounts of the base cannot be locked'
+}
+
+set_password() {
+  [ -f "/sysroot/etc/$1" ] || return 0
+  awk -F: -v OFS=: -v "password=$2" 'NF > 1 { $2 = password } { print }' "/sysroot/etc/$1" > /run/accounts &&
+    cat /run/accounts > "/sysroot/etc/$1" && rm /run/accounts
 }
 
 cover() {
@@ -89,6 +101,8 @@ hand_over() {
   trap - EXIT
   [ -x /sysroot/usr/lib/systemd/systemd ] || fail E46 'the sealed system holds no systemd'
   printf '%s' "$verdict_port" > /run/cvm/verdict-port
+  # A kernel that panics from here on writes nothing back: the boot log up to this line is on the drive.
+  sync
   for folder in applog vault user_data dev sys proc run; do
     mkdir -p "/sysroot/$folder"
     mount --move "/$folder" "/sysroot/$folder" || fail E47 "/$folder cannot be handed over"
@@ -97,5 +111,7 @@ hand_over() {
   # translates code by page, it takes longer than the whole boot. Nothing secret is left in there.
   cd /sysroot || fail E47 'the sealed system is not there'
   mount --move . / || fail E47 'the sealed system cannot become the root'
-  exec env -i TERM=linux PATH=/usr/sbin:/usr/bin SYSTEMD_EFI_OPTIONS='' chroot . /usr/lib/systemd/systemd --unit=cvm.target
+  # Said here and not in a file of the drive alone: a systemd that cannot go on ends the VM, and opens no shell.
+  exec env -i TERM=linux PATH=/usr/sbin:/usr/bin SYSTEMD_EFI_OPTIONS='' chroot . /usr/lib/systemd/systemd \
+    --unit=cvm.target --crash-reboot=yes --crash-shell=no --dump-core=no
 }

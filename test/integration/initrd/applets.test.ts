@@ -23,7 +23,7 @@ async function scripts(): Promise<{ files: Map<string, string>; functions: Set<s
   const files = new Map<string, string>();
   for (const path of paths) files.set(basename(path), await readFile(path, 'utf8'));
   const functions = [...files.values()].flatMap((text) =>
-    [...text.matchAll(/^([a-z_]+)\(\) *\{/gm)].map((match) => match[1]!),
+    [...text.matchAll(/^([a-z_]+)\(\) *[({]/gm)].map((match) => match[1]!),
   );
   return { files, functions: new Set(functions) };
 }

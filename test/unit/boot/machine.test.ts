@@ -14,6 +14,7 @@ const machine: Machine = {
   kbsForward: "'/bin/busybox' 'nc' '127.0.0.1' '8999'",
   blockOptions: {},
   portForwards: [],
+  networkOptions: [],
   extra: [],
 };
 

@@ -20,15 +20,14 @@ const always = {
     'iif lo accept',
     'ct state established,related accept',
     'icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-advert } accept',
-    'udp sport 67 udp dport 68 accept',
   ],
   output: [
     'oif lo accept',
     'ct state established,related accept',
     'icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit } accept',
     'udp sport 68 udp dport 67 accept',
-    'udp dport 53 accept',
-    'tcp dport 53 accept',
+    'ip daddr @resolvers udp dport 53 accept',
+    'ip daddr @resolvers tcp dport 53 accept',
   ],
 };
 const kbsRule = 'ip daddr 192.0.2.7 tcp dport 8999 accept';
@@ -66,6 +65,18 @@ describe('firewallRules', () => {
     const text = await rules({ kbsUrl: url });
     expect(accepts(text, 'output').slice(always.output.length)).toEqual([rule]);
     expect(accepts(text, 'input')).toEqual(always.input);
+  });
+
+  it.each([
+    ['IPv4', { 'KBS.example.org': '192.0.2.9' }, 'ip daddr 192.0.2.9 tcp dport 8999 accept'],
+    ['IPv6', { 'kbs.example.org': '2001:db8::9' }, 'ip6 daddr 2001:db8::9 tcp dport 8999 accept'],
+    ['another name', { 'kbs.example.com': '192.0.2.9' }, 'tcp dport 8999 accept'],
+  ])('opens the way to the address that hosts_entries give the key broker: %s', async (_, hosts, rule) => {
+    const text = await rules({
+      kbsUrl: 'https://kbs.example.org:8999',
+      hosts: hosts as Record<string, string>,
+    });
+    expect(accepts(text, 'output').slice(always.output.length)).toEqual([rule]);
   });
 
   it('begins by flushing, fills every placeholder, and holds statements of one line only', async () => {
