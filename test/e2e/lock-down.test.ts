@@ -62,8 +62,11 @@ test('from inside of the container only what a container may do is possible', ()
 
 test('systemd knows our units and no others, and made none up', () => {
   expect(guest['unit-files']).toEqual([
+    'cvm-attestation.service',
     'cvm-dhcp.service',
     'cvm-lock.service',
+    'cvm-report.socket',
+    'cvm-report@.service',
     'cvm-workload.service',
     'cvm.target',
   ]);
@@ -71,8 +74,11 @@ test('systemd knows our units and no others, and made none up', () => {
   const units = guest.units!.filter((line) => !/\.(mount|device) |not-found/.test(line));
   expect(units.sort()).toEqual([
     '-.slice loaded active active',
+    // This site has neither runtime_attestation nor snpguest.
+    'cvm-attestation.service loaded inactive dead',
     'cvm-dhcp.service loaded active running',
     'cvm-lock.service loaded active exited',
+    'cvm-report.socket loaded inactive dead',
     'cvm-workload.service loaded active running',
     'cvm.target loaded active active',
     'init.scope loaded active running',
