@@ -287,7 +287,7 @@ describe('whatever the text', () => {
         const { values } = readLaunchScript(one);
         for (const value of Object.values(values)) expect('cause' in value || 'value' in value).toBe(true);
       }),
-      { numRuns: 1000 },
+      { numRuns: 2000 },
     );
   }, 60_000);
 
