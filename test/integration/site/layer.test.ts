@@ -33,7 +33,7 @@ async function make(umask: number, more: object = {}): Promise<string> {
     await makeSiteLayer(
       {
         runtimeConfig: { ociVersion: '1.0.2', process: { args: ['/x'] } },
-        ...{ userConfigList: list, privateFolder, snpguest },
+        ...{ volumes: ['/data', '/a b'], userConfigList: list, privateFolder, snpguest },
         ...more,
       },
       { file, workDirectory: work },
@@ -77,7 +77,14 @@ describe('makeSiteLayer', () => {
 
   it('makes programs executable, the rest 0644, folders 0755', async () => {
     const text = describeLayer(await make(0o077)).join('\n');
-    for (const program of ['lock', 'keep-address', 'workload-ended', 'dhcp.sh', 'host-bin/snpguest'])
+    for (const program of [
+      'lock',
+      'keep-address',
+      'workload-start',
+      'workload-ended',
+      'dhcp.sh',
+      'host-bin/snpguest',
+    ])
       expect(text).toMatch(new RegExp(`^file "?/?usr/lib/cvm/${program}"? 0?755 0 0`, 'm'));
     for (const file of ['user_config.list', 'workload/config.json', 'units/cvm.target', 'modules'])
       expect(text).toMatch(new RegExp(`^file "?/?usr/lib/cvm/${file}"? 0?644 0 0`, 'm'));
@@ -102,6 +109,7 @@ describe('makeSiteLayer', () => {
       ociVersion: '1.0.2',
       process: { args: ['/x'] },
     });
+    expect(cat(file, 'usr/lib/cvm/workload/volumes')).toBe('/data\n/a b\n');
     expect(cat(file, 'etc/fstab')).toBe('');
     expect(cat(file, 'etc/crypttab')).toBe('');
   });
@@ -112,6 +120,8 @@ describe('makeSiteLayer', () => {
     expect(units.sort()).toEqual([
       'cvm-dhcp.service',
       'cvm-lock.service',
+      'cvm-workload-log.service',
+      'cvm-workload-space.service',
       'cvm-workload.service',
       'cvm.target',
     ]);
@@ -133,7 +143,7 @@ describe('makeSiteLayer', () => {
     const reason = new Error('stopped');
     await expect(
       makeSiteLayer(
-        { runtimeConfig: {}, userConfigList: '' },
+        { runtimeConfig: {}, volumes: [], userConfigList: '' },
         { file: join(work, 'x'), workDirectory: work, signal: AbortSignal.abort(reason) },
       ),
     ).rejects.toBe(reason);
