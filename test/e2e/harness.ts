@@ -24,7 +24,7 @@ export interface Vm extends AsyncDisposable {
 }
 
 /** What a test may choose of a boot. */
-export type BootSettings = Pick<DevelopmentBootOptions, 'hostile' | 'kbsUrl'> & {
+export type BootSettings = Pick<DevelopmentBootOptions, 'hostile' | 'kbsUrl' | 'timeout'> & {
   onConsole?: (line: string) => void;
 };
 

@@ -281,7 +281,7 @@ export const imageCases: readonly ImageCase[] = [
         folder('set'),
         program('set/effective-user', programCalling(107), 0o4755),
         program('set/effective-group', programCalling(108), 0o2755),
-        file('set/secret', 'for root alone', { mode: 0o600 }),
+        file('set/secret', 'for root alone\n', { mode: 0o600 }),
         [
           'set/cat',
           {
