@@ -7,8 +7,10 @@ import { workDirectory } from '../../src/host/temp.ts';
 import { archiveOf } from '../integration/workload/images.ts';
 import { built } from './built.ts';
 import { type Boot, useFolder } from './harness.ts';
+import type { ImageCase } from './images/base.ts';
 import { buildBundleOf, mountPoints } from './images/bundle.ts';
-import { type ImageCase, imageCases, layerTar } from './images/cases.ts';
+import { imageCases } from './images/cases.ts';
+import { layerTar } from './images/layers.ts';
 import { linesOf, listedTree, type Tree, umociTree } from './images/tree.ts';
 
 /** What the guest wrote on applog, by name; filled by the first test. */

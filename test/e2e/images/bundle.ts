@@ -9,7 +9,8 @@ import { mountsFor } from '../../../src/workload/runtime/mounts.ts';
 import { tarEnd } from '../../../src/workload/tar/write.ts';
 import { archiveOf, type Item, layerOf } from '../../integration/workload/images.ts';
 import type { Built } from '../built.ts';
-import { base, type ImageCase, layerTar } from './cases.ts';
+import { base, type ImageCase } from './base.ts';
+import { layerTar } from './layers.ts';
 
 const scripts = import.meta.dirname;
 const rootfs = '/run/cvm/workload/rootfs';

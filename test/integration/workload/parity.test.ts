@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
-import { imageCases, layerTar } from '../../e2e/images/cases.ts';
+import { imageCases } from '../../e2e/images/cases.ts';
+import { layerTar } from '../../e2e/images/layers.ts';
 import { linesOf, overlayTree, umociTree } from '../../e2e/images/tree.ts';
 import { archiveOf, Bench } from './images.ts';
 
