@@ -27,7 +27,7 @@ import { templatePath } from './host/template.ts';
 import { cachedGenericParts, makeGenericParts, makeInitrd, sitePart } from './initrd/index.ts';
 import { sealDrive } from './seal/index.ts';
 import { hostName, makeSiteLayer } from './site/index.ts';
-import { cachedArchive, importArchive, runtimeConfig } from './workload/index.ts';
+import { cachedArchive, importArchive, runtimeConfig, volumesOf } from './workload/index.ts';
 
 /** What a build works with: the checked settings and the cache. */
 export interface BuildOptions {
@@ -158,6 +158,7 @@ const site = cvm.task('site', {
     await makeSiteLayer(
       {
         runtimeConfig: config,
+        volumes: volumesOf(workload.config),
         userConfigList: kit.sealedList,
         privateFolder: kit.privateFolder,
         snpguest: broker.snpguest,

@@ -10,6 +10,8 @@ import { addAttestation, type RuntimeAttestation } from './attestation.ts';
 export interface SiteLayer {
   /** OCI runtime configuration of the workload. */
   runtimeConfig: object;
+  /** Absolute paths that must be folders in the container; its image may lack them. */
+  volumes: readonly string[];
   /** What the user_config drive must hold: lines sorted by `LC_ALL=C sort`. */
   userConfigList: string;
   /** Folder with the private keys that are laid over user_config, or undefined. */
@@ -28,6 +30,17 @@ export interface SiteLayerOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** What the units run: files of `templates/site`. */
+const scripts = [
+  'lock',
+  'keep-address',
+  'workload.sh',
+  'workload-start',
+  'workload-log',
+  'workload-space',
+  'workload-ended',
+];
+
 /**
  * Makes the site layer, stacked over the base in the CVM: our units (the only ones there are), the workload's
  * configuration, the seal of user_config.
@@ -41,14 +54,13 @@ export async function makeSiteLayer(layer: SiteLayer, options: SiteLayerOptions)
   await copy(templatePath('site/units'), join(home, 'units'));
   await copy(templatePath('site/etc-systemd'), join(home, 'etc-systemd'));
   await mkdir(join(home, 'etc-systemd/system'));
-  for (const script of ['lock', 'keep-address', 'workload-ended']) {
-    await copy(templatePath(`site/${script}`), join(home, script));
-  }
+  for (const script of scripts) await copy(templatePath(`site/${script}`), join(home, script));
   await copy(templatePath('initrd/lib/dhcp.sh'), join(home, 'dhcp.sh'));
   await copy(templatePath('site/modules.txt'), join(home, 'modules'));
   await writeFile(join(home, 'user_config.list'), layer.userConfigList);
   await writeFile(join(home, 'workload/config.json'), JSON.stringify(layer.runtimeConfig));
   await addAttestation(home, layer);
+  await writeFile(join(home, 'workload/volumes'), layer.volumes.map((path) => `${path}\n`).join(''));
   if (layer.privateFolder !== undefined) await copy(layer.privateFolder, join(home, 'user_config.private'));
   await mkdir(join(staging, 'etc'), { mode: 0o755 });
   await writeFile(join(staging, 'etc/fstab'), '');

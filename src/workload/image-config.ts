@@ -16,6 +16,8 @@ export const imageConfigSchema = z.looseObject({
       Entrypoint: words,
       Cmd: words,
       WorkingDir: z.string().nullish(),
+      /** Paths as keys; the values are empty. */
+      Volumes: z.record(z.string(), z.unknown()).nullish(),
     })
     .nullish(),
   rootfs: z.looseObject({

@@ -6,7 +6,14 @@ import { type Accounts, effectiveAccounts } from './accounts.ts';
 import { openArchiveFile } from './archive/file.ts';
 import { type Image, imageOf } from './archive/image.ts';
 import { type ArchiveIndex, followLinks, scanArchive, unusable } from './archive/scan.ts';
-import { type ConvertedLayer, converterVersion, convertLayer, squashfsName } from './layer/convert.ts';
+import {
+  type ConvertedLayer,
+  converterVersion,
+  convertLayer,
+  makeFolderLayer,
+  squashfsName,
+} from './layer/convert.ts';
+import { foldersToRestore } from './layer/folders.ts';
 import type { Bytes } from './tar/bytes.ts';
 import { type Layer, recordSchema, type Workload, type WorkloadRecord } from './workload.ts';
 
@@ -89,11 +96,19 @@ export async function importArchive(options: ImportOptions): Promise<Workload> {
     if (layers.has(diffId)) continue;
     layers.set(diffId, await layerAt(diffId, await draft.commit('layer', layerKey(diffId))));
   }
+  const diffIds = visible.map(({ diffId }) => diffId);
+  const folders = foldersToRestore(visible.map((layer) => layer.folders));
+  if (folders.length > 0) {
+    const draft = drafts.use(await cache.draft());
+    const id = await makeFolderLayer(folders, draft.folder, signal);
+    layers.set(id, await layerAt(id, await draft.commit('layer', layerKey(id))));
+    diffIds.push(id);
+  }
   const accounts: Accounts = effectiveAccounts(visible);
   const record: WorkloadRecord = {
     ...(image.reference === undefined ? {} : { reference: image.reference }),
     imageId: image.id,
-    diffIds: visible.map(({ diffId }) => diffId),
+    diffIds,
     config: image.config,
     accounts,
     warnings: [...warnings],

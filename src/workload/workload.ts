@@ -4,7 +4,7 @@ import { type ImageConfig, imageConfigSchema } from './image-config.ts';
 
 /** One image layer as a squashfs that overlayfs stacks. */
 export interface Layer {
-  /** `sha256:<hex>` of the uncompressed tar, computed while it was converted. */
+  /** `sha256:<hex>` of the uncompressed tar, computed while it was converted or made. */
   diffId: string;
   /** Absolute path of the squashfs, in the cache. */
   squashfs: string;
@@ -20,7 +20,8 @@ export interface Workload {
   imageId: string;
   /**
    * Bottom first. Layers below one that hides everything (an opaque root) are left out, because overlayfs merges the
-   * roots of all its layers whatever their marks say.
+   * roots of all its layers whatever their marks say. The last one may be one of folders alone, where a layer would
+   * change the attributes of folders that it does not mention.
    */
   layers: Layer[];
   config: ImageConfig;

@@ -23,8 +23,9 @@ test('workload.log as a symbolic link is not followed, and the workload does not
   await using vm = await copyOfBundle();
   await editDrive(vm.file('applog.qcow2'), ['symlink /workload.log /applog/elsewhere']);
   const end = await vm.boot({ hostile: {} });
-  expect(end.end).toBe('powered-off');
-  expect(end.verdict?.result).not.toBe('ok');
+  expect(end).toMatchObject({ end: 'powered-off', verdict: { result: 'failed', code: 'E71' } });
+  expect(await vm.log('boot.log')).toContain('FAILED E71: applog/workload.log is not a regular file');
+  expect(end.console.join('\n')).not.toMatch(/quickstart:|the workload ended/);
   const names = (await listDrive(vm.file('applog.qcow2'), '/'))?.map(({ name }) => name).sort();
   expect(names).toEqual(['boot.log', 'lost+found', 'workload.log']);
 });

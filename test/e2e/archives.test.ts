@@ -32,10 +32,17 @@ test('a workload that fails is started again, and in the end the VM says so and 
   const saved = join(images.path, 'failing.tar');
   await skopeo(images.path, `oci:${images.path}/oci:changed`, `docker-archive:${saved}:quickstart:failing`);
   await using vm = await bundleOf(saved);
-  const end = await vm.boot();
+  const end = await vm.boot({ timeout: 600 });
   expect(end).toMatchObject({ end: 'powered-off', verdict: { result: 'failed', code: 'E70' } });
-  const failures = ((await vm.log('boot.log')) ?? '').match(/FAILED E70: the workload failed/g);
-  expect(failures?.length).toBeGreaterThan(1);
+  const log = (await vm.log('boot.log')) ?? '';
+  expect(log.match(/FAILED E70: the workload failed \(exited 1\)/g)).toHaveLength(5);
+  expect([...log.matchAll(/starting the workload again in (\d+) s/g)].map((match) => match[1])).toEqual([
+    '5',
+    '10',
+    '20',
+    '40',
+  ]);
+  expect(log).toMatch(/\] powering off: the workload failed 5 times in a row\n$/);
 });
 
 /** The quickstart's image as an OCI layout `oci`, its tag `changed` with one more layer made by umoci. */

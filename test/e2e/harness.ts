@@ -24,7 +24,7 @@ export interface Vm extends AsyncDisposable {
 }
 
 /** What a test may choose of a boot. */
-export type BootSettings = Pick<DevelopmentBootOptions, 'hostile' | 'kbsUrl' | 'portForwards'> & {
+export type BootSettings = Pick<DevelopmentBootOptions, 'hostile' | 'kbsUrl' | 'portForwards' | 'timeout'> & {
   onConsole?: (line: string) => void;
 };
 

@@ -4,11 +4,12 @@ import { join } from 'node:path';
 import { type Bytes, collect } from '../tar/bytes.ts';
 import { readTar } from '../tar/read.ts';
 import { encodeEntry, padding, tarEnd } from '../tar/write.ts';
+import type { LayerFolders } from './folders.ts';
 import { writeSquashfs } from './squashfs.ts';
 import { LayerTree, type PlainEntry } from './tree.ts';
 
 /** Goes into every cache key: raise it when the same layer would become another squashfs. */
-export const converterVersion = '1';
+export const converterVersion = '2';
 
 /** Name of the squashfs in a layer's cache entry. */
 export const squashfsName = 'layer.squashfs';
@@ -29,6 +30,7 @@ export interface ConvertedLayer {
   /** True where nothing of the layers below shows. */
   hidesAllBelow: boolean;
   accounts: Record<(typeof accountFiles)[number], AccountFile>;
+  folders: LayerFolders;
   /** Ordinals of entries that later ones replace: where there are any, the squashfs is void and a second pass due. */
   superseded: ReadonlySet<number>;
 }
@@ -100,6 +102,25 @@ export async function convertLayer(
     bytes: (await stat(target)).size,
     hidesAllBelow: tree.hidesAllBelow,
     accounts: { 'etc/passwd': account('etc/passwd'), 'etc/group': account('etc/group') },
+    folders: tree,
     superseded: tree.superseded,
   };
+}
+
+/**
+ * Makes a layer of folders alone, which is no layer of the image.
+ * @returns `sha256:<hex>` of the tar stream it was made of
+ */
+export async function makeFolderLayer(
+  folders: readonly PlainEntry[],
+  folder: string,
+  signal?: AbortSignal,
+): Promise<string> {
+  const hash = createHash('sha256');
+  async function* tar(): Bytes {
+    for (const entry of folders) yield header(entry);
+    yield tarEnd();
+  }
+  await writeSquashfs(hashed(tar(), hash), join(folder, squashfsName), signal);
+  return `sha256:${hash.digest('hex')}`;
 }

@@ -23,6 +23,11 @@ function plain(type: PlainEntry['type'], name: string, mode: number): PlainEntry
   return { ...bare, type, name, mode, xattrs: new Map() };
 }
 
+/** A folder as one without an entry becomes. */
+export function plainFolder(path: string): PlainEntry {
+  return plain('directory', path, 0o755);
+}
+
 /**
  * Turns the entries of one image layer into those of one overlayfs lower folder, as a stream.
  *
@@ -36,11 +41,12 @@ function plain(type: PlainEntry['type'], name: string, mode: number): PlainEntry
  */
 export class LayerTree {
   readonly #nodes = new Map<string, Node>([['', 'directory']]);
-  readonly #directories = new Map<string, PlainEntry>();
+  readonly #described = new Map<string, PlainEntry>();
   readonly #later = new Map<string, PlainEntry>();
   readonly #whiteouts = new Set<string>();
   readonly #opaque = new Set<string>();
   readonly #linked = new Set<string>();
+  readonly #renewed = new Set<string>();
   readonly #skip: ReadonlySet<number>;
   readonly #warn: (text: string) => void;
   #count = 0;
@@ -80,7 +86,7 @@ export class LayerTree {
     this.#replace(entry);
     if (entry.type === 'directory') {
       this.#nodes.set(path, 'directory');
-      this.#directories.set(path, entry);
+      this.#described.set(path, entry);
       return 'later';
     }
     if (entry.type === 'file') {
@@ -99,19 +105,24 @@ export class LayerTree {
   /** The entries that were kept, folders first. To be written after the last file. */
   tail(): PlainEntry[] {
     // A whiteout speaks of lower layers only: what this layer puts there itself stays, and hides what lies below.
-    for (const path of this.#whiteouts) if (this.#nodes.get(path) === 'directory') this.#opaque.add(path);
+    for (const path of this.#whiteouts) {
+      if (this.#nodes.get(path) !== 'directory') continue;
+      this.#opaque.add(path);
+      this.#renewed.add(path);
+    }
     for (const path of this.#whiteouts) {
       if (this.#nodes.has(path) || this.#isHidden(parentOf(path))) this.#whiteouts.delete(path);
     }
+    const folders = new Map(this.#described);
     for (const path of this.#opaque) {
-      const folder = this.#directories.get(path) ?? plain('directory', path, 0o755);
-      this.#directories.set(path, { ...folder, xattrs: new Map([...folder.xattrs, opaqueMark]) });
+      const folder = folders.get(path) ?? plainFolder(path);
+      folders.set(path, { ...folder, xattrs: new Map([...folder.xattrs, opaqueMark]) });
     }
     const links = [...this.#later.values()].map((entry) =>
       entry.type === 'hard link' ? { ...entry, linkName: this.#target(entry) } : entry,
     );
     const whiteouts = [...this.#whiteouts].map((path) => plain('character device', path, 0));
-    return [...this.#directories.values(), ...links, ...whiteouts];
+    return [...folders.values(), ...links, ...whiteouts];
   }
 
   /** True where this layer hides everything that lower layers have. To be asked after {@link tail}. */
@@ -119,11 +130,24 @@ export class LayerTree {
     return this.#opaque.has('');
   }
 
-  /** What this layer says about a path: a file of its own, something else, hidden from below, or nothing. */
-  at(path: string): 'file' | 'not a file' | 'hidden' | 'untouched' {
+  /** Folders with an entry of their own. */
+  get described(): ReadonlyMap<string, PlainEntry> {
+    return this.#described;
+  }
+
+  /** Folders that stand only because something is in them, the layer's root aside. */
+  *implied(): Generator<string> {
+    for (const [path, node] of this.#nodes) {
+      if (node === 'directory' && path !== '' && !this.#described.has(path)) yield path;
+    }
+  }
+
+  /** What this layer says about a path: a file or folder of its own, something else, hidden from below, or nothing. */
+  at(path: string): 'file' | 'folder' | 'other' | 'hidden' | 'untouched' {
     const here = this.#nodes.get(path);
     if (typeof here === 'number') return 'file';
-    if (here !== undefined) return 'not a file';
+    if (here === 'directory') return 'folder';
+    if (here !== undefined) return 'other';
     if (this.#whiteouts.has(path)) return 'hidden';
     for (const folder of ancestorsOf(path)) {
       const node = this.#nodes.get(folder);
@@ -131,6 +155,11 @@ export class LayerTree {
       if (node !== undefined && node !== 'directory') return 'hidden';
     }
     return 'untouched';
+  }
+
+  /** True where a folder of this layer has nothing to do with one of that name in lower layers. To be asked after {@link tail}. */
+  isNew(path: string): boolean {
+    return this.#renewed.has(path) || this.#isHidden(parentOf(path));
   }
 
   /** Refuses devices and what squashfs has no word for, sifts attributes, checks owners. */

@@ -12,7 +12,7 @@ export interface RuntimeConfig {
 }
 
 export interface RuntimeSettings extends MountSettings {
-  /** Value of `HOSTNAME` in the container; the guest's own name, which it shares. */
+  /** Name of the container's host, and value of its `HOSTNAME`. */
   hostname: string;
 }
 
@@ -36,6 +36,7 @@ export function runtimeConfig(
   const { uid, gid, additionalGids, home } = resolveUser(config.config?.User, accounts);
   return {
     ociVersion: '1.0.2',
+    hostname: settings.hostname,
     process: {
       terminal: false,
       user: { uid, gid, additionalGids },

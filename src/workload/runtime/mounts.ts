@@ -17,7 +17,10 @@ function bind(source: string, destination: string, ...options: string[]): Mount 
   return { destination, type: 'bind', source, options: ['rbind', ...options] };
 }
 
-/** Kernel file systems, as Docker mounts them; /tmp is in memory, so that nothing of it reaches a drive. */
+/**
+ * Kernel file systems, as Docker mounts them, but for the size of `/dev/shm`: there is no `--shm-size` here, and Docker's
+ * 64 MiB are too few for PyTorch's data loaders. `/tmp` is the image's own, in the writable layer, which is in RAM.
+ */
 const kernelMounts: readonly Mount[] = [
   { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
   {
@@ -36,7 +39,7 @@ const kernelMounts: readonly Mount[] = [
     destination: '/dev/shm',
     type: 'tmpfs',
     source: 'shm',
-    options: ['nosuid', 'noexec', 'nodev', 'mode=1777', 'size=65536k'],
+    options: ['nosuid', 'noexec', 'nodev', 'mode=1777', 'size=25%'],
   },
   { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: ['nosuid', 'noexec', 'nodev'] },
   { destination: '/sys', type: 'sysfs', source: 'sysfs', options: ['nosuid', 'noexec', 'nodev', 'ro'] },
@@ -46,7 +49,6 @@ const kernelMounts: readonly Mount[] = [
     source: 'cgroup',
     options: ['nosuid', 'noexec', 'nodev', 'relatime', 'ro'],
   },
-  { destination: '/tmp', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'nodev', 'mode=1777'] },
 ];
 
 /**

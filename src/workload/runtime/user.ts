@@ -70,8 +70,9 @@ export function resolveUser(user: string | null | undefined, accounts: Accounts)
   if (rest.length > 0) throw unresolved(wanted, 'it has more than one colon');
 
   const number = userPart === '' ? 0 : id(userPart);
-  const account = passwdLines(accounts.passwd).find(
-    ({ name, uid }) => (userPart !== '' && name === userPart) || (number !== undefined && uid === number),
+  // A number is an id and never a name, as in Docker, also where a user is called so.
+  const account = passwdLines(accounts.passwd).find(({ name, uid }) =>
+    number === undefined ? name === userPart : uid === number,
   );
   if (account === undefined && number === undefined) {
     throw unresolved(
@@ -85,7 +86,7 @@ export function resolveUser(user: string | null | undefined, accounts: Accounts)
 
   if (groupPart !== '') {
     const gidNumber = id(groupPart);
-    const gid = groups.find(({ name, gid }) => name === groupPart || gid === gidNumber)?.gid ?? gidNumber;
+    const gid = gidNumber ?? groups.find(({ name }) => name === groupPart)?.gid;
     if (gid === undefined) {
       throw unresolved(
         wanted,

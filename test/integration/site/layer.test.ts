@@ -33,7 +33,7 @@ async function make(umask: number, more: object = {}): Promise<string> {
     await makeSiteLayer(
       {
         runtimeConfig: { ociVersion: '1.0.2', process: { args: ['/x'] } },
-        ...{ userConfigList: list, privateFolder, snpguest },
+        ...{ volumes: ['/data', '/a b'], userConfigList: list, privateFolder, snpguest },
         ...more,
       },
       { file, workDirectory: work },
@@ -80,6 +80,7 @@ describe('makeSiteLayer', () => {
     for (const program of [
       'lock',
       'keep-address',
+      'workload-start',
       'workload-ended',
       'dhcp.sh',
       'host-bin/snpguest',
@@ -110,6 +111,7 @@ describe('makeSiteLayer', () => {
       ociVersion: '1.0.2',
       process: { args: ['/x'] },
     });
+    expect(cat(file, 'usr/lib/cvm/workload/volumes')).toBe('/data\n/a b\n');
     expect(cat(file, 'etc/fstab')).toBe('');
     expect(cat(file, 'etc/crypttab')).toBe('');
   });
@@ -123,6 +125,8 @@ describe('makeSiteLayer', () => {
       'cvm-lock.service',
       'cvm-report.socket',
       'cvm-report@.service',
+      'cvm-workload-log.service',
+      'cvm-workload-space.service',
       'cvm-workload.service',
       'cvm.target',
     ]);
@@ -172,7 +176,7 @@ describe('makeSiteLayer', () => {
     const reason = new Error('stopped');
     await expect(
       makeSiteLayer(
-        { runtimeConfig: {}, userConfigList: '' },
+        { runtimeConfig: {}, volumes: [], userConfigList: '' },
         { file: join(work, 'x'), workDirectory: work, signal: AbortSignal.abort(reason) },
       ),
     ).rejects.toBe(reason);

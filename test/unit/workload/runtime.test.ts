@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { type RuntimeSettings, runtimeConfig } from '../../../src/workload/index.ts';
+import { type RuntimeSettings, runtimeConfig, volumesOf } from '../../../src/workload/index.ts';
 import { resolveUser } from '../../../src/workload/runtime/user.ts';
 
 const accounts = {
   passwd: 'root:x:0:0:root:/root:/bin/sh\napp:x:1000:1001::/home/app:/bin/sh\nbroken\n1234:x:77:78::/n:\n',
-  group: 'root:x:0:\napp:x:1001:\nwheel:x:10:app,root\nvideo:x:44:app\n',
+  group: 'root:x:0:\n007:x:700:\napp:x:1001:\nwheel:x:10:app,root\nvideo:x:44:app\n',
 };
 
 describe('resolveUser', () => {
@@ -17,7 +17,10 @@ describe('resolveUser', () => {
     ['1000:5000', { uid: 1000, gid: 5000, additionalGids: [5000], home: '/home/app' }],
     ['4000', { uid: 4000, gid: 0, additionalGids: [0], home: '/' }],
     ['4000:4001', { uid: 4000, gid: 4001, additionalGids: [4001], home: '/' }],
-    ['1234', { uid: 77, gid: 78, additionalGids: [78], home: '/n' }],
+    // There is a user of this name: a number is never a name.
+    ['1234', { uid: 1234, gid: 0, additionalGids: [0], home: '/' }],
+    ['77', { uid: 77, gid: 78, additionalGids: [78], home: '/n' }],
+    ['app:007', { uid: 1000, gid: 7, additionalGids: [7], home: '/home/app' }],
   ])('takes %s as Docker does', (user, expected) => {
     expect(resolveUser(user, accounts)).toEqual(expected);
   });
@@ -39,6 +42,7 @@ describe('resolveUser', () => {
 });
 
 interface Config {
+  hostname: string;
   process: {
     args: string[];
     env: string[];
@@ -69,6 +73,23 @@ function configOf(config: Record<string, unknown>, settings: Partial<RuntimeSett
   ) as unknown as Config;
 }
 
+describe('volumesOf', () => {
+  const volumesOfPaths = (...paths: string[]) =>
+    volumesOf({
+      ...{ architecture: 'amd64', os: 'linux', rootfs: { diff_ids: [] } },
+      config: { Volumes: Object.fromEntries(paths.map((path) => [path, {}])) },
+    });
+
+  it('gives absolute paths within the container, each once', () => {
+    expect(volumesOfPaths('/b', 'a/', '/a', '/x/../../../y', '/')).toEqual(['/a', '/b', '/y']);
+    expect(volumesOf({ architecture: 'amd64', os: 'linux', rootfs: { diff_ids: [] } })).toEqual([]);
+  });
+
+  it('refuses what would be two lines', () => {
+    expect(() => volumesOfPaths('/a\n/etc')).toThrow('has a control character');
+  });
+});
+
 describe('runtimeConfig', () => {
   const run = { Cmd: ['sleep', '1'] };
 
@@ -90,6 +111,22 @@ describe('runtimeConfig', () => {
     ]);
     const own = configOf({ ...run, Env: ['PATH=/x', 'A=b=c', 'HOME=/h'] }).process.env;
     expect(own).toEqual(['PATH=/x', 'HOSTNAME=site-1', 'HOME=/h', 'A=b=c']);
+  });
+
+  it('keeps odd values of variables, and leaves out what is no variable', () => {
+    const env = configOf({ ...run, Env: ['Q="a b"', 'N=1\n2', 'E=', 'X', '=y', 'D=$HOME', 'ü=é'] }).process
+      .env;
+    expect(env.slice(3)).toEqual(['Q="a b"', 'N=1\n2', 'E=', 'D=$HOME', 'ü=é']);
+  });
+
+  it('leaves /tmp to the image, and gives shared memory a share of the RAM', () => {
+    const { mounts } = configOf(run);
+    expect(mounts.map(({ destination }) => destination)).not.toContain('/tmp');
+    expect(mounts.find(({ destination }) => destination === '/dev/shm')?.options).toContain('size=25%');
+  });
+
+  it('names the container as the guest', () => {
+    expect(configOf(run)).toMatchObject({ hostname: 'site-1' });
   });
 
   it('makes the working directory absolute', () => {

@@ -1,0 +1,16 @@
+#!/bin/sh
+# Runs the images of the parity test, one after the other, each by the configuration that the builder made for it; then
+# lists each one's tree as root. Before the workload, in the sealed system: the test puts it there.
+set -u
+[ ! -e /run/cvm/parity ] || exit 0
+: > /run/cvm/parity
+for bundle in /usr/lib/systemd/system/parity/*/; do
+  name=${bundle%/}
+  name=${name##*/}
+  for part in run list; do
+    mkdir -p "/run/cvm/parity.d/$name-$part"
+    cp "$bundle$part.json" "/run/cvm/parity.d/$name-$part/config.json"
+    crun --cgroup-manager=cgroupfs run --bundle "/run/cvm/parity.d/$name-$part" "$name-$part" > "/applog/$name.$part" 2>&1
+    echo "exit $?" >> "/applog/$name.$part"
+  done
+done
