@@ -32,12 +32,16 @@ export interface DevelopmentBootOptions {
 
 /** What a hostile host can do at a launch. */
 export interface Hostile {
+  /** Serials of drives that are not attached. */
+  missingDrives?: readonly string[];
   /** Another command line, with the hash table made to match. */
   cmdline?: string;
   /** Hash table of other blobs than those that are started. */
   blobs?: BlobHashes;
   /** Further block options of QEMU by drive name, on top of a `file.image` of theirs: read errors. */
   blockOptions?: Readonly<Record<string, string>>;
+  /** Further options of QEMU's user network: what its DHCP server says, more peers. */
+  networkOptions?: readonly string[];
   /** Further arguments of QEMU. */
   extraArguments?: readonly string[];
   /** Digest that the development KBS is told, in place of that of what is started. */
@@ -111,9 +115,11 @@ export async function bootDevelopmentBundle(options: DevelopmentBootOptions): Pr
       memoryGib: options.memoryGib ?? 2,
       accelerator: options.accelerator ?? 'auto',
       userDataWritable: await isUserDataWritable(folder),
+      missingDrives: hostile.missingDrives ?? [],
       kbs: kbsAddress(options.kbsUrl ?? own!.url),
       portForwards: options.portForwards ?? [],
       blockOptions: hostile.blockOptions ?? {},
+      networkOptions: hostile.networkOptions ?? [],
       extraArguments: hostile.extraArguments ?? [],
       workDirectory: options.workDirectory,
       timeout: options.timeout ?? 900,

@@ -16,6 +16,8 @@ export interface Machine {
   memoryGib: number;
   accelerator: 'kvm' | 'tcg';
   userDataWritable: boolean;
+  /** Serials of drives that are not attached, for tests that play the hostile host. */
+  missingDrives: readonly string[];
   /** File that the guest's verdict is written to. */
   verdictFile: string;
   /** Command that carries a connection to the key broker, run once per connection. */
@@ -24,6 +26,8 @@ export interface Machine {
   portForwards: readonly { host: number; guest: number }[];
   /** Further block options of QEMU by drive name, for tests that play the hostile host: fault injection. */
   blockOptions: Readonly<Record<string, string>>;
+  /** Further options of the user network, for the same: what its DHCP server says, more peers. */
+  networkOptions: readonly string[];
   /** Further arguments, for the same. */
   extra: readonly string[];
 }
@@ -66,14 +70,19 @@ export function machineArguments(machine: Machine): string[] {
     ...['-device', 'virtserialport,chardev=verdict,name=cvm.verdict'],
     // Nothing but the key broker can be reached from inside.
     '-netdev',
-    `user,id=net,restrict=on,guestfwd=tcp:10.0.2.100:8999-cmd:${option(machine.kbsForward)}${forwards.join('')}`,
+    [
+      `user,id=net,restrict=on,guestfwd=tcp:10.0.2.100:8999-cmd:${option(machine.kbsForward)}${forwards.join('')}`,
+      ...machine.networkOptions,
+    ].join(','),
     ...['-device', 'virtio-net-pci,netdev=net,romfile='],
     ...machine.extra,
   ];
 }
 
 /** A drive of the bundle as the guest finds it: by its virtio serial. */
-function drive({ folder, blockOptions }: Machine, name: string, serial: string, readonly: boolean): string[] {
+function drive(machine: Machine, name: string, serial: string, readonly: boolean): string[] {
+  const { folder, blockOptions, missingDrives } = machine;
+  if (missingDrives.includes(serial)) return [];
   const file = option(join(folder, `${name}.qcow2`));
   const more = blockOptions[name];
   const source = more === undefined ? `file=${file}` : `file.image.filename=${file},${more}`;

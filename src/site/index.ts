@@ -1,4 +1,4 @@
 /** What one site adds to the base: its sealed layer, its firewall, its hosts. */
 export { type FirewallSettings, firewallRules } from './firewall.ts';
 export { hostName, hostsFile } from './hosts.ts';
-export { makeSiteLayer, type SiteLayer, type SiteLayerOptions } from './layer.ts';
+export { makeSiteLayer, type ShareSettings, type SiteLayer, type SiteLayerOptions } from './layer.ts';

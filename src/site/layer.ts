@@ -1,9 +1,17 @@
-import { chmod, mkdir, readdir, stat, writeFile } from 'node:fs/promises';
+import { appendFile, chmod, mkdir, readdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { copy } from 'fs-extra/esm';
 import { run } from '../host/run.ts';
 import { squashfsOptions } from '../host/squashfs.ts';
-import { templatePath } from '../host/template.ts';
+import { readTemplate, templatePath } from '../host/template.ts';
+
+/** What is sealed about the NFS share: the file that names it lies on a drive of the host's. */
+export interface ShareSettings {
+  /** Whether the firewall lets NFS out; without it the file is not even read. */
+  allowed: boolean;
+  /** Whether the workload may write to it. */
+  writable: boolean;
+}
 
 /** What one site adds to the base. It is sealed, so it may hold secrets of the site. */
 export interface SiteLayer {
@@ -11,6 +19,8 @@ export interface SiteLayer {
   runtimeConfig: object;
   /** What the user_config drive must hold: lines sorted by `LC_ALL=C sort`. */
   userConfigList: string;
+  /** The NFS share that user_data may name. */
+  share: ShareSettings;
   /** Folder with the private keys that are laid over user_config, or undefined. */
   privateFolder?: string | undefined;
   /** snpguest for the container's /host/bin, or undefined. */
@@ -38,11 +48,12 @@ export async function makeSiteLayer(layer: SiteLayer, options: SiteLayerOptions)
   await copy(templatePath('site/units'), join(home, 'units'));
   await copy(templatePath('site/etc-systemd'), join(home, 'etc-systemd'));
   await mkdir(join(home, 'etc-systemd/system'));
-  for (const script of ['lock', 'keep-address', 'workload-ended']) {
+  for (const script of ['lock', 'keep-address', 'workload-ended', 'mount-share', 'share-conf']) {
     await copy(templatePath(`site/${script}`), join(home, script));
   }
   await copy(templatePath('initrd/lib/dhcp.sh'), join(home, 'dhcp.sh'));
   await copy(templatePath('site/modules.txt'), join(home, 'modules'));
+  await writeShare(layer.share, home);
   await writeFile(join(home, 'user_config.list'), layer.userConfigList);
   await writeFile(join(home, 'workload/config.json'), JSON.stringify(layer.runtimeConfig));
   if (layer.snpguest !== undefined) {
@@ -50,6 +61,9 @@ export async function makeSiteLayer(layer: SiteLayer, options: SiteLayerOptions)
     await chmod(join(home, 'host-bin/snpguest'), 0o755);
   }
   if (layer.privateFolder !== undefined) await copy(layer.privateFolder, join(home, 'user_config.private'));
+  // The kernel would run it as root on names that an NFS server gives: not executable, it does not.
+  await mkdir(join(staging, 'usr/sbin'), { mode: 0o755 });
+  await writeFile(join(staging, 'usr/sbin/request-key'), '');
   await mkdir(join(staging, 'etc'), { mode: 0o755 });
   await writeFile(join(staging, 'etc/fstab'), '');
   await writeFile(join(staging, 'etc/crypttab'), '');
@@ -63,6 +77,15 @@ export async function makeSiteLayer(layer: SiteLayer, options: SiteLayerOptions)
   await run('gensquashfs', ['-D', staging, '-F', list, ...squashfsOptions(), options.file], {
     signal: options.signal,
   });
+}
+
+/** What mount-share reads, and, only where a share is allowed, the modules of the NFS client. */
+async function writeShare({ allowed, writable }: ShareSettings, home: string): Promise<void> {
+  await writeFile(
+    join(home, 'share'),
+    `share_allowed=${allowed ? 'yes' : 'no'}\nshare_access=${writable ? 'rw' : 'ro'}\n`,
+  );
+  if (allowed) await appendFile(join(home, 'modules'), await readTemplate('site/share-modules.txt'));
 }
 
 /**

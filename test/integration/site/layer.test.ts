@@ -34,6 +34,7 @@ async function make(umask: number, more: object = {}): Promise<string> {
       {
         runtimeConfig: { ociVersion: '1.0.2', process: { args: ['/x'] } },
         ...{ userConfigList: list, privateFolder, snpguest },
+        share: { allowed: false, writable: false },
         ...more,
       },
       { file, workDirectory: work },
@@ -77,7 +78,15 @@ describe('makeSiteLayer', () => {
 
   it('makes programs executable, the rest 0644, folders 0755', async () => {
     const text = describeLayer(await make(0o077)).join('\n');
-    for (const program of ['lock', 'keep-address', 'workload-ended', 'dhcp.sh', 'host-bin/snpguest'])
+    for (const program of [
+      'lock',
+      'keep-address',
+      'workload-ended',
+      'mount-share',
+      'share-conf',
+      'dhcp.sh',
+      'host-bin/snpguest',
+    ])
       expect(text).toMatch(new RegExp(`^file "?/?usr/lib/cvm/${program}"? 0?755 0 0`, 'm'));
     for (const file of ['user_config.list', 'workload/config.json', 'units/cvm.target', 'modules'])
       expect(text).toMatch(new RegExp(`^file "?/?usr/lib/cvm/${file}"? 0?644 0 0`, 'm'));
@@ -112,6 +121,7 @@ describe('makeSiteLayer', () => {
     expect(units.sort()).toEqual([
       'cvm-dhcp.service',
       'cvm-lock.service',
+      'cvm-nfs.service',
       'cvm-workload.service',
       'cvm.target',
     ]);
@@ -127,13 +137,28 @@ describe('makeSiteLayer', () => {
     expect(text).not.toContain('user_config.private');
   });
 
+  it('lets NFS modules in only where a share is allowed, and tells the VM whether it is', async () => {
+    const modules = (file: string) => cat(file, 'usr/lib/cvm/modules').replaceAll(/#.*/g, '').split(/\s+/);
+    const without = await make(0o022);
+    expect(cat(without, 'usr/lib/cvm/share')).toBe('share_allowed=no\nshare_access=ro\n');
+    expect(modules(without).join(' ')).not.toContain('nfs');
+    const allowed = await make(0o022, { share: { allowed: true, writable: true } });
+    expect(cat(allowed, 'usr/lib/cvm/share')).toBe('share_allowed=yes\nshare_access=rw\n');
+    expect(modules(allowed)).toContain('nfsv4');
+  });
+
+  it('covers the program that the kernel would run on words of an NFS server', async () => {
+    const text = describeLayer(await make(0o022)).join('\n');
+    expect(text).toMatch(/^file "?\/?usr\/sbin\/request-key"? 0?644 0 0/m);
+  });
+
   it('stops when it is told to', async () => {
     const work = join(folder, 'stopped');
     await mkdir(work);
     const reason = new Error('stopped');
     await expect(
       makeSiteLayer(
-        { runtimeConfig: {}, userConfigList: '' },
+        { runtimeConfig: {}, userConfigList: '', share: { allowed: false, writable: false } },
         { file: join(work, 'x'), workDirectory: work, signal: AbortSignal.abort(reason) },
       ),
     ).rejects.toBe(reason);
