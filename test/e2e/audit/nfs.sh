@@ -14,7 +14,7 @@ mounts() {
 say "user_data: $(cd /user_data && echo *)"
 if [ -e /user_data/mnt/data.csv ]; then say 'the share is there from the start'; fi
 # The host is told that this runs; a server may come now.
-nc 10.0.2.102 111 < /dev/null > /dev/null 2>&1
+timeout 5 nc 10.0.2.102 111 < /dev/null > /dev/null 2>&1
 if [ "$(cat /user_data/stage)" = share ]; then
   tries=0
   until [ -e /user_data/mnt/data.csv ] || [ "$tries" -ge 120 ]; do
@@ -32,8 +32,7 @@ if [ "$(cat /user_data/stage)" = share ]; then
 fi
 for name in /user_data/*; do
   case $name in
-    */mnt | */stage | */lost+found) ;;
-    *) say "$name: $(stat -c %F "$name"), $(timeout 5 cat "$name" 2>&1 | head -n 1)" ;;
+    */away | */pipe) say "$name: $(stat -c %F "$name"), $(timeout 5 cat "$name" 2>&1)" ;;
   esac
 done
 for name in /user_data/run /user_data/setuid; do
