@@ -17,6 +17,7 @@ import { findKeyBroker, knownKeyBroker } from './build/key-broker.ts';
 import { pushBuilt, pushesAfterBuild } from './build/push-built.ts';
 import { runtimeAttestation } from './build/runtime-attestation.ts';
 import type { BuildSettings } from './build/settings.ts';
+import { shareSettings, userDataFolder } from './build/user-data.ts';
 import { commandLine, measureLaunch, packBundle } from './bundle/index.ts';
 import { makeDrive, readStartupKit } from './drives/index.ts';
 import { type Cache, openCache } from './graph/cache.ts';
@@ -160,6 +161,7 @@ const site = cvm.task('site', {
         runtimeConfig: config,
         volumes: volumesOf(workload.config),
         userConfigList: kit.sealedList,
+        share: shareSettings(settings.site),
         privateFolder: kit.privateFolder,
         snpguest: broker.snpguest,
         attestation: runtimeAttestation(settings, { identity, broker }),
@@ -179,7 +181,12 @@ const drives = cvm.task('drives', {
     const contents = [
       { label: 'applog', bytes: driveBytes.applog },
       { label: 'user_config', bytes: driveBytes.userConfig, content: kit.plainFolder },
-      { label: 'user_data', bytes: driveBytes.userData },
+      {
+        label: 'user_data',
+        bytes: driveBytes.userData,
+        content: await userDataFolder(work.path),
+        lostAndFound: true,
+      },
     ];
     for (const drive of contents) {
       const file = join(identity.folder, `${drive.label}.qcow2`);

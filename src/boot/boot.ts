@@ -25,6 +25,7 @@ export interface BootOptions {
   memoryGib: number;
   accelerator: 'auto' | 'kvm' | 'tcg';
   userDataWritable: boolean;
+  missingDrives?: readonly string[];
   /** Where the guest's requests to the key broker go. */
   kbs: { host: string; port: number };
   portForwards?: readonly { host: number; guest: number }[];
@@ -131,6 +132,7 @@ async function prepare(options: BootOptions): Promise<Machine> {
     memoryGib: options.memoryGib,
     accelerator: accelerator === 'auto' ? ((await kvmUsable(options.signal)) ? 'kvm' : 'tcg') : accelerator,
     userDataWritable: options.userDataWritable,
+    missingDrives: options.missingDrives ?? [],
     verdictFile: join(workDirectory, 'verdict'),
     kbsForward: [findTool('busybox'), 'nc', kbs.host, String(kbs.port)].map(shellQuote).join(' '),
     portForwards: options.portForwards ?? [],

@@ -32,6 +32,8 @@ export interface DevelopmentBootOptions {
 
 /** What a hostile host can do at a launch. */
 export interface Hostile {
+  /** Serials of drives that are not attached. */
+  missingDrives?: readonly string[];
   /** Another command line, with the hash table made to match. */
   cmdline?: string;
   /** Hash table of other blobs than those that are started. */
@@ -113,6 +115,7 @@ export async function bootDevelopmentBundle(options: DevelopmentBootOptions): Pr
       memoryGib: options.memoryGib ?? 2,
       accelerator: options.accelerator ?? 'auto',
       userDataWritable: await isUserDataWritable(folder),
+      missingDrives: hostile.missingDrives ?? [],
       kbs: kbsAddress(options.kbsUrl ?? own!.url),
       portForwards: options.portForwards ?? [],
       blockOptions: hostile.blockOptions ?? {},

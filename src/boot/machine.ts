@@ -16,6 +16,8 @@ export interface Machine {
   memoryGib: number;
   accelerator: 'kvm' | 'tcg';
   userDataWritable: boolean;
+  /** Serials of drives that are not attached, for tests that play the hostile host. */
+  missingDrives: readonly string[];
   /** File that the guest's verdict is written to. */
   verdictFile: string;
   /** Command that carries a connection to the key broker, run once per connection. */
@@ -78,7 +80,9 @@ export function machineArguments(machine: Machine): string[] {
 }
 
 /** A drive of the bundle as the guest finds it: by its virtio serial. */
-function drive({ folder, blockOptions }: Machine, name: string, serial: string, readonly: boolean): string[] {
+function drive(machine: Machine, name: string, serial: string, readonly: boolean): string[] {
+  const { folder, blockOptions, missingDrives } = machine;
+  if (missingDrives.includes(serial)) return [];
   const file = option(join(folder, `${name}.qcow2`));
   const more = blockOptions[name];
   const source = more === undefined ? `file=${file}` : `file.image.filename=${file},${more}`;

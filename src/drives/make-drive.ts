@@ -14,6 +14,8 @@ export interface DriveOptions {
   label: string;
   /** Folder whose content becomes the drive's; an empty drive otherwise. Owners become 0:0, modes are kept. */
   content?: string;
+  /** Keep `lost+found` beside the content: `e2fsck -f` on a drive without asks its owner about it. */
+  lostAndFound?: boolean;
   /** Any text; the file system's identifiers are derived from it and the label. */
   seed: string;
   /** Private folder for the raw intermediate, which is sparse. */
@@ -45,8 +47,8 @@ ${['floppy', 'small', 'big', 'huge'].map((type) => `${type} = {\n}\n`).join('')}
 
 /**
  * Makes a qcow2 drive with one ext4 file system on the whole of it, without root or mounting. The same content, size,
- * label and seed give the same bytes. A drive with content holds exactly that, no `lost+found`; an empty one has
- * `lost+found`, as mke2fs makes it. No blocks are reserved for root.
+ * label and seed give the same bytes. A drive with content holds exactly that, no `lost+found` unless wanted; an empty one
+ * has `lost+found`, as mke2fs makes it. No blocks are reserved for root.
  * @throws UserError where the content does not fit.
  */
 export async function makeDrive(options: DriveOptions): Promise<void> {
@@ -72,7 +74,7 @@ export async function makeDrive(options: DriveOptions): Promise<void> {
         ? tooBig(error)
         : error;
     }
-    await fixTimes(raw, content !== undefined, workDirectory, signal);
+    if (content !== undefined) await fixTimes(raw, options.lostAndFound ?? false, workDirectory, signal);
     // One conversion routine in order (-m 1, no -W), so that clusters are always laid out alike.
     const conversion = [
       'convert',
@@ -124,23 +126,22 @@ const clockVariables = { E2FSPROGS_FAKE_TIME: String(fixedTime), SOURCE_DATE_EPO
 
 /**
  * Gives every inode that `mke2fs -d` filled the fixed times (it copies the source's, and no one can set a source's
- * ctime), and takes lost+found out of a drive with content. On a fresh file system the inodes in use are
+ * ctime), and takes lost+found out unless it is wanted. On a fresh file system the inodes in use are
  * exactly the first ones, so their count names them.
  */
 async function fixTimes(
   raw: string,
-  filled: boolean,
+  lostAndFound: boolean,
   cwd: string,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  if (!filled) return;
   const statistics = await run('debugfs', ['-R', 'show_super_stats -h', raw], { signal });
   const count = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)$`, 'm').exec(statistics)?.[1]);
   const used = count('Inode count') - count('Free inodes');
   const first = count('First inode') + 1; // the first itself is lost+found
   if (!Number.isSafeInteger(used) || !Number.isSafeInteger(first))
     throw new Error('debugfs shows no inode counts');
-  const commands = ['rmdir lost+found'];
+  const commands = lostAndFound ? [] : ['rmdir lost+found'];
   for (let inode = first; inode <= used; inode++) {
     for (const name of ['ctime', 'atime', 'mtime'])
       commands.push(`set_inode_field <${inode}> ${name} @${fixedTime}`);

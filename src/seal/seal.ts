@@ -27,7 +27,7 @@ export interface Seal {
   hashOffset: number;
   /** Data blocks of 4096 bytes under the tree. */
   dataBlocks: number;
-  /** First sector of the vault in the payload, sectors of 512 bytes. */
+  /** First sector of the vault's mark in the payload, sectors of 512 bytes; the vault itself follows the mark's block. */
   vaultFirstSector: number;
   /** Copy of the LUKS2 header, {@link luksHeaderBytes} long: the only one used at boot. */
   headerFile: string;
@@ -73,7 +73,7 @@ export async function sealDrive(options: SealOptions): Promise<Seal> {
   progress?.('hashing (dm-verity)');
   const salt = randomBytes(32).toString('hex');
   const rootHash = await formatVerity(image, dataBytes, salt, signal);
-  const vaultFirstSector = alignBlock((await stat(image)).size) / sectorBytes;
+  const vaultFirstSector = await markVault(image);
 
   progress?.('encrypting (LUKS2)');
   const headerFile = join(workDirectory, 'luks-header');
@@ -141,6 +141,20 @@ async function formatVerity(
   if (rootHash === undefined)
     throw new UserError('cannot seal the root drive: veritysetup named no root hash');
   return rootHash;
+}
+
+/**
+ * Appends the vault's mark, one block: InitApp replaces it once it has made the vault. Under the key, "never made" is thus
+ * something that was said, and whatever else the host puts there decrypts to neither.
+ * @returns the mark's first sector
+ */
+async function markVault(image: string): Promise<number> {
+  const offset = alignBlock((await stat(image)).size);
+  const mark = Buffer.alloc(blockBytes);
+  mark.write('cvm-vault-new\n');
+  await using file = await open(image, 'r+');
+  await file.write(mark, 0, mark.length, offset);
+  return offset / sectorBytes;
 }
 
 /**

@@ -2,4 +2,4 @@
 export type { RuntimeAttestation } from './attestation.ts';
 export { type FirewallSettings, firewallRules } from './firewall.ts';
 export { hostName, hostsFile } from './hosts.ts';
-export { makeSiteLayer, type SiteLayer, type SiteLayerOptions } from './layer.ts';
+export { makeSiteLayer, type ShareSettings, type SiteLayer, type SiteLayerOptions } from './layer.ts';

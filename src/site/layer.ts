@@ -1,10 +1,18 @@
-import { mkdir, readdir, stat, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, readdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { copy } from 'fs-extra/esm';
 import { run } from '../host/run.ts';
 import { squashfsOptions } from '../host/squashfs.ts';
-import { templatePath } from '../host/template.ts';
+import { readTemplate, templatePath } from '../host/template.ts';
 import { addAttestation, type RuntimeAttestation } from './attestation.ts';
+
+/** What is sealed about the NFS share: the file that names it lies on a drive of the host's. */
+export interface ShareSettings {
+  /** Whether the firewall lets NFS out; without it the file is not even read. */
+  allowed: boolean;
+  /** Whether the workload may write to it. */
+  writable: boolean;
+}
 
 /** What one site adds to the base. It is sealed, so it may hold secrets of the site. */
 export interface SiteLayer {
@@ -14,6 +22,8 @@ export interface SiteLayer {
   volumes: readonly string[];
   /** What the user_config drive must hold: lines sorted by `LC_ALL=C sort`. */
   userConfigList: string;
+  /** The NFS share that user_data may name. */
+  share: ShareSettings;
   /** Folder with the private keys that are laid over user_config, or undefined. */
   privateFolder?: string | undefined;
   /** snpguest for the container's /host/bin, or undefined. */
@@ -39,6 +49,8 @@ const scripts = [
   'workload-log',
   'workload-space',
   'workload-ended',
+  'mount-share',
+  'share-conf',
 ];
 
 /**
@@ -57,11 +69,15 @@ export async function makeSiteLayer(layer: SiteLayer, options: SiteLayerOptions)
   for (const script of scripts) await copy(templatePath(`site/${script}`), join(home, script));
   await copy(templatePath('initrd/lib/dhcp.sh'), join(home, 'dhcp.sh'));
   await copy(templatePath('site/modules.txt'), join(home, 'modules'));
+  await writeShare(layer.share, home);
   await writeFile(join(home, 'user_config.list'), layer.userConfigList);
   await writeFile(join(home, 'workload/config.json'), JSON.stringify(layer.runtimeConfig));
   await addAttestation(home, layer);
   await writeFile(join(home, 'workload/volumes'), layer.volumes.map((path) => `${path}\n`).join(''));
   if (layer.privateFolder !== undefined) await copy(layer.privateFolder, join(home, 'user_config.private'));
+  // The kernel would run it as root on names that an NFS server gives: not executable, it does not.
+  await mkdir(join(staging, 'usr/sbin'), { mode: 0o755 });
+  await writeFile(join(staging, 'usr/sbin/request-key'), '');
   await mkdir(join(staging, 'etc'), { mode: 0o755 });
   await writeFile(join(staging, 'etc/fstab'), '');
   await writeFile(join(staging, 'etc/crypttab'), '');
@@ -75,6 +91,15 @@ export async function makeSiteLayer(layer: SiteLayer, options: SiteLayerOptions)
   await run('gensquashfs', ['-D', staging, '-F', list, ...squashfsOptions(), options.file], {
     signal: options.signal,
   });
+}
+
+/** What mount-share reads, and, only where a share is allowed, the modules of the NFS client. */
+async function writeShare({ allowed, writable }: ShareSettings, home: string): Promise<void> {
+  await writeFile(
+    join(home, 'share'),
+    `share_allowed=${allowed ? 'yes' : 'no'}\nshare_access=${writable ? 'rw' : 'ro'}\n`,
+  );
+  if (allowed) await appendFile(join(home, 'modules'), await readTemplate('site/share-modules.txt'));
 }
 
 /**

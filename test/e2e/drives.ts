@@ -1,4 +1,4 @@
-import { open, rm, writeFile } from 'node:fs/promises';
+import { open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { run } from '../../src/host/run.ts';
@@ -81,4 +81,39 @@ export async function offsetOfFolder(drive: string, path: string): Promise<numbe
   );
   if (extent === undefined || !(position > 0)) throw new Error(`${path} has no block in ${drive}`);
   return extent.offset + position - extent.start;
+}
+
+/** The longest run of bytes in one piece that a drive holds now and did not hold before, in the guest's order. */
+export function longestNewRun(
+  before: readonly Extent[],
+  now: readonly Extent[],
+): { start: number; length: number } {
+  const cluster = 65536;
+  const held = new Set<number>();
+  const clustersOf = ({ start, length }: Extent) =>
+    Array.from({ length: Math.ceil(length / cluster) }, (_, index) => Math.floor(start / cluster) + index);
+  for (const extent of before) for (const index of clustersOf(extent)) held.add(index);
+  const added = now
+    .flatMap(clustersOf)
+    .filter((index) => !held.has(index))
+    .sort((a, b) => a - b);
+  let longest = { start: 0, length: 0 };
+  let from = 0;
+  for (let at = 1; at <= added.length; at++) {
+    if (added[at] === added[at - 1]! + 1) continue;
+    const length = (at - from) * cluster;
+    if (length > longest.length) longest = { start: added[from]! * cluster, length };
+    from = at;
+  }
+  return longest;
+}
+
+/** Kills the QEMU that has a drive open, as a host does that loses its power. */
+export async function killVm(drive: string): Promise<void> {
+  for (const pid of await readdir('/proc')) {
+    if (!/^\d+$/.test(pid)) continue;
+    const words = (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split('\0');
+    if (words[0]?.includes('qemu-system') && words.some((word) => word.includes(`file=${drive}`)))
+      process.kill(Number(pid), 'SIGKILL');
+  }
 }

@@ -52,6 +52,8 @@ export function runtimeConfig(
     mounts: mountsFor(settings),
     hooks: { createContainer: noSymlinkHooks(rootfs, settings) },
     linux: {
+      // crun's default is private: a share mounted below /user_data later would not show.
+      rootfsPropagation: 'rslave',
       namespaces: ['pid', 'ipc', 'uts', 'mount', 'cgroup'].map((type) => ({ type })),
       devices,
       resources: { devices: deviceRules },

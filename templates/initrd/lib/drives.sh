@@ -61,8 +61,15 @@ find_drives() {
     [ "$tries" -lt 50 ] || break
     sleep 0.1
   done
-  # Without applog there is nowhere to write to but the console; the other three are reported where used.
+  # Without applog there is nowhere to write to but the console; the others are reported once there is a log.
   [ -n "$applog" ] || fail E10 'the drive applog is missing'
+}
+
+# Before the key is asked for: without one of them there is no use for it.
+require_drives() {
+  [ -n "$rootfs" ] || fail E40 'the drive rootfs is missing'
+  [ -n "$user_config" ] || fail E60 'the drive user_config is missing'
+  [ -n "$user_data" ] || fail E66 'the drive user_data is missing'
 }
 
 # A drive that the host can write: no device nodes, set-id files or programs, and no symbolic links, so that
@@ -81,7 +88,7 @@ mount_applog() {
   fi
   (: >> /applog/boot.log) 2> /dev/null || fail E12 'applog/boot.log cannot be written'
   boot_log=/applog/boot.log
-  printf '%s' "${early_log:-}" >> "$boot_log"
+  (printf '%s' "${early_log:-}" >> "$boot_log") 2> /dev/null || fail E12 'applog/boot.log cannot be written: applog is full'
 }
 
 # The firmware adds initrd=initrd at an end of the command line; everything else must be what was measured.

@@ -11,7 +11,6 @@ slice() {
 }
 
 open_sealed_system() {
-  [ -n "$rootfs" ] || fail E40 'the drive rootfs is missing'
   cryptsetup open --type luks2 --disable-keyring --header /etc/cvm/luks-header --key-file "$key_folder/disk.key" \
     "$rootfs" crypt_root 2> /run/cryptsetup.err ||
     fail E41 "the root drive cannot be opened with this key: $(cat /run/cryptsetup.err)"

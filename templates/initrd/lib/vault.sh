@@ -1,31 +1,58 @@
 # shellcheck shell=sh
 # The vault: the rest of the root drive, under dm-integrity, so that a block the host alters reads as an
-# I/O error. Made at the first boot, checked and repaired at the later ones.
+# I/O error. Made at the first boot, repaired at the later ones.
+#
+# A mark of 4 KiB lies in front of it: "cvm-vault-new" from the build, and once the vault is made
+# "cvm-vault-made <salt> <sectors> <tag>". A host that wipes or garbles it makes it neither, and the boot stops:
+# a vault is made anew only where the builder's own mark stands.
 
-vault_made=cvm-vault-made
+vault_mark_sectors=8
 
 open_vault() {
-  size=$(blockdev --getsz /dev/mapper/crypt_root)
-  # The last 4 KiB tell a vault that was finished from one whose making was cut off, and hold its salt.
-  sectors=$(((size - vault_first_sector) / 8 * 8 - 8))
-  slice vault_slice /dev/mapper/crypt_root "$vault_first_sector" "$sectors"
-  slice vault_marker /dev/mapper/crypt_root "$((vault_first_sector + sectors))" 8
-  # A marker that cannot be read is no reason to make the vault anew.
-  dd if=/dev/mapper/vault_marker of=/run/vault.marker bs=4096 count=1 2> /dev/null || fail E50 'the vault cannot be read'
-  read -r magic vault_salt _ < /run/vault.marker 2> /dev/null || magic=
-  if [ "$magic" = "$vault_made" ]; then
-    open_vault_device
-    repair_vault
-  else
-    say 'the vault is new: making it'
-    vault_salt=$(head -c 32 /dev/urandom | sha256sum | cut -c 1-64)
-    make_vault
-  fi
+  slice vault_mark /dev/mapper/crypt_root "$vault_first_sector" "$vault_mark_sectors"
+  vault_start=$((vault_first_sector + vault_mark_sectors))
+  vault_room=$((($(blockdev --getsz /dev/mapper/crypt_root) - vault_start) / 8 * 8))
+  dd if=/dev/mapper/vault_mark of=/run/vault.mark bs=4096 count=1 2> /dev/null || fail E50 'the vault cannot be read'
+  read -r magic vault_salt vault_sectors tag < /run/vault.mark 2> /dev/null || magic=
+  case $magic in
+    cvm-vault-new)
+      say 'the vault is new: making it'
+      vault_salt=$(head -c 32 /dev/urandom | sha256sum | cut -c 1-64)
+      vault_sectors=$vault_room
+      slice vault_slice /dev/mapper/crypt_root "$vault_start" "$vault_sectors"
+      make_vault
+      ;;
+    cvm-vault-made)
+      [ "$tag" = "$(derive mark "$vault_sectors")" ] || fail E54 'the mark of the vault was altered'
+      fit_vault
+      slice vault_slice /dev/mapper/crypt_root "$vault_start" "$vault_sectors"
+      open_vault_device
+      repair_vault
+      ;;
+    *) fail E54 'the mark of the vault is neither that of a new one nor that of one made: it was altered or wiped' ;;
+  esac
+  mount_vault
+}
+
+# A drive that grew or shrank is no new drive: the vault has the size it was made with.
+fit_vault() {
+  [ "$vault_sectors" -le "$vault_room" ] || fail E54 'the root drive is smaller than when its vault was made'
+  [ "$vault_sectors" -eq "$vault_room" ] || say 'the root drive is larger than when its vault was made: the vault keeps its size'
+}
+
+mount_vault() {
   mkdir -p /vault
-  mount -t ext4 -o nosuid,nodev "$vault" /vault 2> /run/mount.err || fail E53 "the vault cannot be mounted: $(cat /run/mount.err)"
-  mkdir -p /vault/workspace
-  chown "$workload_uid:$workload_gid" /vault /vault/workspace
-  say "the vault has $(df -h /vault | awk 'NR == 2 { print $4 }') free"
+  # Where a block of the file system's own turns out altered, nothing more is built on it.
+  mount -t ext4 -o nosuid,nodev,errors=remount-ro "$vault" /vault 2> /run/mount.err ||
+    fail E53 "the vault cannot be mounted: $(cat /run/mount.err)"
+  if [ ! -e /vault/workspace ] && [ ! -L /vault/workspace ]; then
+    mkdir /vault/workspace || fail E53 'the vault has no folder workspace, and none can be made'
+  fi
+  # Not through a link that an earlier run of the workload left.
+  chown -h "$workload_uid:$workload_gid" /vault /vault/workspace
+  vault_free=$(df -Pk /vault | awk 'NR == 2 { print $4 }')
+  say "the vault has $((vault_free / 1024)) MiB free"
+  [ "$vault_free" -ge 1024 ] || say 'E55: the vault is full'
 }
 
 open_vault_device() {
@@ -49,25 +76,35 @@ make_vault() {
     -E num_backup_sb=0,lazy_itable_init=0,lazy_journal_init=0,nodiscard "$vault" > /run/mke2fs.log 2>&1 ||
     { say_output /run/mke2fs.log; fail E51 'the vault cannot be made'; }
   sync
-  printf '%s %s \n' "$vault_made" "$vault_salt" > /run/vault.marker
-  dd if=/run/vault.marker of=/dev/mapper/vault_marker bs=4096 conv=sync,fsync 2> /dev/null ||
+  printf 'cvm-vault-made %s %s %s\n' "$vault_salt" "$vault_sectors" "$(derive mark "$vault_sectors")" > /run/vault.mark
+  dd if=/run/vault.mark of=/dev/mapper/vault_mark bs=4096 conv=sync,fsync 2> /dev/null ||
     fail E51 'the vault cannot be written'
 }
 
+# After an unclean end dm-integrity and ext4 replay their journals. The check goes further only where ext4 noted an error.
 repair_vault() {
   /usr/sbin/e2fsck -p "$vault" > /run/e2fsck.log 2>&1
-  [ $? -lt 4 ] || { say_output /run/e2fsck.log; fail E52 'the vault is damaged beyond automatic repair'; }
+  status=$?
+  [ "$status" -lt 4 ] || { say_output /run/e2fsck.log; fail E52 'the vault is damaged beyond automatic repair'; }
+  if [ "$status" -ne 0 ] || grep -q 'recovering journal' /run/e2fsck.log; then
+    say 'the vault was not closed cleanly and has been repaired'
+  fi
 }
 
-# A key of its own, so that no key does two jobs: 256 bits as 64 hex digits, one block of HMAC-SHA-256. The salt is
-# drawn whenever a vault is made: blocks of an earlier vault of this image do not verify in the next.
-write_vault_key() {
-  printf '%s' "$vault_salt" | grep -Eqx '[0-9a-f]{64}' || fail E50 'the salt of the vault is damaged'
+# derive PURPOSE TEXT: 64 hex digits that only this disk key gives. A key of its own for each purpose, so that no key does
+# two jobs. The salt is drawn whenever a vault is made: blocks of an earlier vault of this image do not verify in the
+# next.
+derive() {
+  printf '%s' "$vault_salt" | grep -Eqx '[0-9a-f]{64}' || fail E54 'the salt of the vault was altered'
   material=$(cat "$key_folder/disk.key")
   [ "${#material}" -eq 128 ] || fail E50 'the disk key is gone'
-  (umask 077 && printf 'cvm-vault-integrity:%s:%s' "$vault_salt" "$material" | sha256sum | cut -c 1-64 |
-    tr -d '\n' > "$key_folder/vault.key")
+  printf 'cvm-vault-%s:%s:%s:%s' "$1" "$vault_salt" "$2" "$material" | sha256sum | cut -c 1-64 | tr -d '\n'
   material=
+}
+
+# 256 bits as 64 hex digits, one block of HMAC-SHA-256.
+write_vault_key() {
+  (umask 077 && derive integrity "$vault_sectors" > "$key_folder/vault.key")
   [ "$(wc -c < "$key_folder/vault.key")" -eq 64 ] || fail E50 'no room for the key of the vault'
 }
 

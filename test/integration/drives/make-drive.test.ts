@@ -118,6 +118,19 @@ test('an empty drive is clean, small, reproducible, and keeps lost+found for rep
   expect(info['format-specific'].data).toMatchObject({ compat: '1.1', 'lazy-refcounts': false });
 });
 
+test('a drive with content keeps lost+found where it is wanted, so that a check asks its owner nothing', async () => {
+  const [a, b] = [
+    await make('a.qcow2', { content, lostAndFound: true }),
+    await make('b.qcow2', { content, lostAndFound: true }),
+  ];
+  expect(await digest(a)).toBe(await digest(b));
+  expect((await listDrive(a, '/'))?.map(({ name }) => name).sort()).toEqual(['lost+found', 'nvflare']);
+  const { show, check } = await inspect(a);
+  expect(check.exitCode).toBe(0);
+  for (const time of (await show('stat /lost+found')).match(/[acm]r?time: 0x[0-9a-f]+/g)!)
+    expect(time).toMatch(/0x12cff780$/);
+});
+
 test.each([
   ['more bytes than the drive has', async () => writeFile(join(content, 'big'), Buffer.alloc(70 * mib, 1))],
   [

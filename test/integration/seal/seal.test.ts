@@ -18,7 +18,7 @@ let key: Secret;
 let seal: Seal;
 let drive: string;
 let raw: string;
-/** The payload, decrypted: data and hash tree, without the header. */
+/** The payload, decrypted: data, hash tree and the mark of the vault, without the header. */
 let plain: string;
 
 const path = (name: string) => join(folder, name);
@@ -79,7 +79,7 @@ beforeAll(async () => {
   seal = await sealDrive({ ...(await options()), drive, workDirectory: path('work') });
   raw = path('drive.raw');
   tool('qemu-img', 'convert', '-f', 'qcow2', '-O', 'raw', drive, raw);
-  execFileSync('truncate', ['-s', String(headerBytes + seal.vaultFirstSector * 512), raw]);
+  execFileSync('truncate', ['-s', String(headerBytes + seal.vaultFirstSector * 512 + 4096), raw]);
   plain = path('plain');
   await decrypt(raw, volumeKeyOf(raw, key.reveal()), plain);
 });
@@ -167,6 +167,13 @@ describe('sealDrive', () => {
     expect(seal.vaultFirstSector % 8).toBe(0);
     expect(seal.vaultFirstSector * 512).toBeGreaterThan(seal.hashOffset);
     expect(driveBytes - headerBytes - seal.vaultFirstSector * 512).toBeGreaterThan(256 * mib);
+  });
+
+  it('says under the key that there is no vault yet', async () => {
+    const mark = (await readFile(plain)).subarray(seal.vaultFirstSector * 512);
+    expect(mark.length).toBe(4096);
+    expect(mark.toString('latin1').replace(/\0+$/, '')).toBe('cvm-vault-new\n');
+    expect((await readFile(raw)).includes('cvm-vault-new')).toBe(false);
   });
 
   it('shows no byte of its content and none of its key in the drive or its header', async () => {

@@ -34,6 +34,7 @@ async function make(umask: number, more: object = {}): Promise<string> {
       {
         runtimeConfig: { ociVersion: '1.0.2', process: { args: ['/x'] } },
         ...{ volumes: ['/data', '/a b'], userConfigList: list, privateFolder, snpguest },
+        share: { allowed: false, writable: false },
         ...more,
       },
       { file, workDirectory: work },
@@ -82,6 +83,8 @@ describe('makeSiteLayer', () => {
       'keep-address',
       'workload-start',
       'workload-ended',
+      'mount-share',
+      'share-conf',
       'dhcp.sh',
       'host-bin/snpguest',
       'host-bin/libexec/snpguest',
@@ -123,6 +126,7 @@ describe('makeSiteLayer', () => {
       'cvm-attestation.service',
       'cvm-dhcp.service',
       'cvm-lock.service',
+      'cvm-nfs.service',
       'cvm-report.socket',
       'cvm-report@.service',
       'cvm-workload-log.service',
@@ -170,13 +174,28 @@ describe('makeSiteLayer', () => {
     expect(text).not.toContain('user_config.private');
   });
 
+  it('lets NFS modules in only where a share is allowed, and tells the VM whether it is', async () => {
+    const modules = (file: string) => cat(file, 'usr/lib/cvm/modules').replaceAll(/#.*/g, '').split(/\s+/);
+    const without = await make(0o022);
+    expect(cat(without, 'usr/lib/cvm/share')).toBe('share_allowed=no\nshare_access=ro\n');
+    expect(modules(without).join(' ')).not.toContain('nfs');
+    const allowed = await make(0o022, { share: { allowed: true, writable: true } });
+    expect(cat(allowed, 'usr/lib/cvm/share')).toBe('share_allowed=yes\nshare_access=rw\n');
+    expect(modules(allowed)).toContain('nfsv4');
+  });
+
+  it('covers the program that the kernel would run on words of an NFS server', async () => {
+    const text = describeLayer(await make(0o022)).join('\n');
+    expect(text).toMatch(/^file "?\/?usr\/sbin\/request-key"? 0?644 0 0/m);
+  });
+
   it('stops when it is told to', async () => {
     const work = join(folder, 'stopped');
     await mkdir(work);
     const reason = new Error('stopped');
     await expect(
       makeSiteLayer(
-        { runtimeConfig: {}, volumes: [], userConfigList: '' },
+        { runtimeConfig: {}, volumes: [], userConfigList: '', share: { allowed: false, writable: false } },
         { file: join(work, 'x'), workDirectory: work, signal: AbortSignal.abort(reason) },
       ),
     ).rejects.toBe(reason);

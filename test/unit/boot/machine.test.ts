@@ -10,6 +10,7 @@ const machine: Machine = {
   memoryGib: 3,
   accelerator: 'tcg',
   userDataWritable: false,
+  missingDrives: [],
   verdictFile: '/private/verdict',
   kbsForward: "'/bin/busybox' 'nc' '127.0.0.1' '8999'",
   blockOptions: {},
@@ -58,6 +59,13 @@ describe('machineArguments', () => {
       expect(drive(args(), serial)).toContain(`file=/bundles/cvm_0123456789ab/${name}.qcow2,format=qcow2`);
       expect(valuesOf(args(), '-device')).toContain(`virtio-blk-pci,drive=${serial},serial=${serial}`);
     }
+  });
+
+  it('leaves out the drives that a hostile host does not attach, and only those', () => {
+    const list = args({ missingDrives: ['applog'] });
+    expect(drive(list, 'applog')).toBeUndefined();
+    expect(list.join(' ')).not.toContain('serial=applog');
+    for (const serial of ['rootfs', 'user_config', 'user_data']) expect(drive(list, serial)).toBeDefined();
   });
 
   it('attaches user_config read-only always, user_data unless it is writable', () => {
