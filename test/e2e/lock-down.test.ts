@@ -65,8 +65,11 @@ test('systemd knows our units and no others, and made none up', () => {
     'cvm-attestation.service',
     'cvm-dhcp.service',
     'cvm-lock.service',
+    'cvm-nfs.service',
     'cvm-report.socket',
     'cvm-report@.service',
+    'cvm-workload-log.service',
+    'cvm-workload-space.service',
     'cvm-workload.service',
     'cvm.target',
   ]);
@@ -78,7 +81,11 @@ test('systemd knows our units and no others, and made none up', () => {
     'cvm-attestation.service loaded inactive dead',
     'cvm-dhcp.service loaded active running',
     'cvm-lock.service loaded active exited',
+    // This user_data names no share.
+    'cvm-nfs.service loaded inactive dead',
     'cvm-report.socket loaded inactive dead',
+    'cvm-workload-log.service loaded active running',
+    'cvm-workload-space.service loaded active running',
     'cvm-workload.service loaded active running',
     'cvm.target loaded active active',
     'init.scope loaded active running',
@@ -92,6 +99,8 @@ test('systemd knows our units and no others, and made none up', () => {
 test('no login, agent or shell runs, and no program reads a terminal', () => {
   expect(guest.processes).toEqual([
     '/bin/sh /audit null',
+    '/bin/sh /usr/lib/cvm/workload-log null',
+    '/bin/sh /usr/lib/cvm/workload-space null',
     '/usr/bin/crun --cgroup-manager=cgroupfs null',
     '/usr/lib/systemd/systemd --unit=cvm.target null',
     'busybox udhcpc null',
