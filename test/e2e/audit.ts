@@ -13,31 +13,35 @@ import { type BootSettings, useFolder, type Vm } from './harness.ts';
 
 const scripts = join(import.meta.dirname, 'audit');
 
+/** What differs from a plain site. */
 export interface AuditSettings {
-  allowedPorts?: readonly number[];
-  allowedOutPorts?: readonly number[];
+  /** `uid:gid` that the script runs as; root unless set. */
+  user?: string;
+  /** Settings of cc_config beside or in place of the plain ones, as YAML. */
+  settings?: Readonly<Record<string, string>>;
 }
 
-/** A development bundle whose workload is a script of test/e2e/audit, in an image of a static busybox. */
-export function auditBundle(script: string, settings: AuditSettings = {}): Promise<Vm> {
+const plainSite = {
+  ...{ compute_env: 'onprem_cvm', cc_cpu_mechanism: 'amd_sev_snp', role: 'client', root_drive_size: '2' },
+  ...{ applog_drive_size: '1', user_config_drive_size: '1', user_data_drive_size: '1' },
+  user_config: '{ nvflare: site-1 }',
+  ...{ allowed_ports: '[]', allowed_out_ports: '[]' },
+  cc_issuers: '[{ id: snp_authorizer, path: x.SNPAuthorizer, token_expiration: 100 }]',
+  cc_attestation: '{ check_frequency: 120 }',
+};
+
+/**
+ * A development bundle whose workload is a script of test/e2e/audit, in an image of a static busybox. What the script says
+ * of the VM it looks around in, {@link auditLines} reads.
+ */
+export function auditBundle(script: string, { user = '', settings = {} }: AuditSettings = {}): Promise<Vm> {
   return useFolder(async (work) => {
     const archive = join(work, 'audit.tar');
-    await writeFile(archive, await auditImage(script));
+    await writeFile(archive, await auditImage(script, user));
     await cp(built().kit, join(work, 'site-1'), { recursive: true });
     const config = join(work, 'cc_site-1.yml');
-    const { allowedPorts = [], allowedOutPorts = [] } = settings;
-    const sizes = ['applog', 'user_config', 'user_data'].map((name) => `${name}_drive_size: 1`);
-    const lines = [
-      ...['compute_env: onprem_cvm', 'cc_cpu_mechanism: amd_sev_snp', 'role: client', 'root_drive_size: 2'],
-      ...sizes,
-      `docker_archive: ${archive}`,
-      'user_config: { nvflare: site-1 }',
-      `allowed_ports: [${allowedPorts.join(', ')}]`,
-      `allowed_out_ports: [${allowedOutPorts.join(', ')}]`,
-      'cc_issuers: [{ id: snp_authorizer, path: x.SNPAuthorizer, token_expiration: 100 }]',
-      'cc_attestation: { check_frequency: 120 }',
-    ];
-    await writeFile(config, `${lines.join('\n')}\n`);
+    const site = Object.entries({ ...plainSite, docker_archive: archive, ...settings });
+    await writeFile(config, site.map(([key, value]) => `${key}: ${value}\n`).join(''));
     const output = join(work, 'out');
     await execa(join(projectRoot, 'bin/cvm'), ['build', '--dev', '--output', output, config], {
       cwd: work,
@@ -48,19 +52,26 @@ export function auditBundle(script: string, settings: AuditSettings = {}): Promi
   });
 }
 
-async function auditImage(script: string): Promise<Buffer> {
+/** What the script said in the VM, a line each, without its `audit: `. */
+export async function auditLines(vm: Vm): Promise<string[]> {
+  const log = (await vm.log('workload.log')) ?? '';
+  return [...log.matchAll(/^audit: (.*)$/gm)].map((match) => match[1]!);
+}
+
+async function auditImage(script: string, user: string): Promise<Buffer> {
   const busybox = which('busybox')!;
   const program = { mode: 0o755 };
   const { stdout } = await execa(busybox, ['--list']);
   const names = stdout.split('\n').filter((name) => /^[a-z0-9_[-]+$/.test(name) && name !== 'busybox');
   const base: Item[] = [
-    ...['bin', 'etc', 'tmp', 'mnt'].map((name): Item => [name, { type: 'directory', mode: 0o755 }]),
+    ...['bin', 'etc', 'mnt'].map((name): Item => [name, { type: 'directory', mode: 0o755 }]),
+    ['tmp', { type: 'directory', mode: 0o1777 }],
     ['bin/busybox', { ...program, body: await readFile(busybox) }],
     ...names.map((name): Item => [`bin/${name}`, { type: 'symlink', linkName: 'busybox', mode: 0o777 }]),
     ['etc/passwd', { body: 'root:x:0:0:root:/:/bin/sh\n' }],
   ];
   const audit: Item[] = [['audit', { ...program, body: await readFile(join(scripts, `${script}.sh`)) }]];
-  const config = { Cmd: ['/audit'], Env: ['PATH=/bin'] };
+  const config = { Cmd: ['/audit'], Env: ['PATH=/bin'], User: user };
   return archiveOf([layerOf(...base), layerOf(...audit)], { config: { config } });
 }
 

@@ -6,9 +6,9 @@ import { expect, test } from 'vitest';
 import { listDrive } from '../../src/drives/index.ts';
 import { run } from '../../src/host/run.ts';
 import { workDirectory } from '../../src/host/temp.ts';
+import { auditBundle, auditLines } from './audit.ts';
 import { editDrive, overwriteStart } from './drives.ts';
 import { copyOfBundle, expectFailedClosed, expectNoWorkload, type Vm } from './harness.ts';
-import { auditLines, bundleWith } from './own-bundle.ts';
 
 /** In the place of a superblock. */
 const garbage = randomBytes(64 * 1024);
@@ -108,7 +108,7 @@ test('a user_data that is no file system stops the boot', async () => {
 });
 
 test('links, pipes, programs and a share on user_data, and links on applog, lead nowhere: the workload runs', async () => {
-  await using vm = await bundleWith({ script: 'nfs.sh' });
+  await using vm = await auditBundle('nfs');
   // A file system of another maker and size, and full.
   await replaceDrive(vm.file('user_data.qcow2'), 8, {
     stage: 'none\n',

@@ -2,7 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { workDirectory } from '../../src/host/temp.ts';
-import { asBuilt, auditBundle, plantGuestAudit, sections } from './audit.ts';
+import { asBuilt, auditBundle, auditLines, plantGuestAudit, sections } from './audit.ts';
 import type { Boot, Vm } from './harness.ts';
 
 /** One boot, with all the devices of a host that hopes for a driver or a program that takes them up. */
@@ -38,8 +38,7 @@ test('boots with all of these, and its workload runs to its end', async () => {
   await plantGuestAudit(vm);
   await using work = await workDirectory();
   end = await vm.boot({ hostile: { ...asBuilt(vm), extraArguments: await addedDevices(work.path) } });
-  const log = (await vm.log('workload.log')) ?? '';
-  inside = log.split('\n').flatMap((line) => (line.startsWith('audit: ') ? [line.slice(7)] : []));
+  inside = await auditLines(vm);
   guest = sections((await vm.log('guest.txt')) ?? '');
   expect(end).toMatchObject({ end: 'powered-off', verdict: { result: 'ok' } });
 });

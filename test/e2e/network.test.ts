@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { workDirectory } from '../../src/host/temp.ts';
-import { asBuilt, auditBundle, plant, plantGuestAudit, sections } from './audit.ts';
+import { asBuilt, auditBundle, auditLines, plant, plantGuestAudit, sections } from './audit.ts';
 import { type Frame, readFrames, recordFrames } from './frames.ts';
 import { type Boot, copyOfBundle, expectFailedClosed, type Vm } from './harness.ts';
 
@@ -27,7 +27,9 @@ let answers: { open: string; closed: string };
 
 beforeAll(async () => {
   work = await workDirectory();
-  vm = await auditBundle('network', { allowedPorts: [8002, 8004], allowedOutPorts: [443] });
+  vm = await auditBundle('network', {
+    settings: { allowed_ports: '[8002, 8004]', allowed_out_ports: '[443]' },
+  });
   await plantGuestAudit(vm);
 });
 afterAll(async () => {
@@ -60,9 +62,7 @@ test('boots, and the workload ends when both sides have seen enough', async () =
   });
   stop.abort();
   answers = await visits;
-  said = ((await vm.log('workload.log')) ?? '')
-    .split('\n')
-    .flatMap((line) => line.match(/^audit: (.*)/)?.[1] ?? []);
+  said = await auditLines(vm);
   guest = sections((await vm.log('guest.txt')) ?? '');
   frames = await readFrames(recording);
   expect(end).toMatchObject({ end: 'powered-off', verdict: { result: 'ok' } });

@@ -2,10 +2,10 @@ import { chmod, mkdir, readdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { workDirectory } from '../../src/host/temp.ts';
+import { auditBundle, auditLines } from './audit.ts';
 import { doorbell } from './doorbell.ts';
 import { editDrive } from './drives.ts';
 import { nfsServer } from './nfs-server.ts';
-import { auditLines, bundleWith } from './own-bundle.ts';
 
 test('a share whose server comes late appears read-only in the running workload, and gives it no program and no link', async () => {
   await using work = await workDirectory();
@@ -16,8 +16,7 @@ test('a share whose server comes late appears read-only in the running workload,
   await symlink('/user_config/nvflare/startup/client.key', join(exported, 'link'));
   await writeFile(join(exported, 'program'), '#!/bin/sh\n', { mode: 0o755 });
   await using server = await nfsServer(exported, work.path);
-  await using vm = await bundleWith({
-    script: 'nfs.sh',
+  await using vm = await auditBundle('nfs', {
     user: '1000:1000',
     settings: { allowed_out_ports: '[111, 2049]', hosts_entries: '{ nfs-server.example.com: 10.0.2.101 }' },
   });

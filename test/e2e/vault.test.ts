@@ -4,10 +4,10 @@ import { execa } from 'execa';
 import { expect, test } from 'vitest';
 import { run } from '../../src/host/run.ts';
 import { workDirectory } from '../../src/host/temp.ts';
+import { auditBundle, auditLines } from './audit.ts';
 import { doorbell } from './doorbell.ts';
 import { driveExtents, editDrive, flipByteOfDrive, killVm, longestNewRun } from './drives.ts';
 import type { Vm } from './harness.ts';
-import { auditLines, bundleWith } from './own-bundle.ts';
 
 const mib = 2 ** 20;
 
@@ -29,8 +29,7 @@ const stages = new WeakSet<Vm>();
 
 test('the vault outlives a larger drive and a killed VM, and a byte that the host changes reads as an error, never as data', async () => {
   await using work = await workDirectory();
-  await using vm = await bundleWith({
-    script: 'vault.sh',
+  await using vm = await auditBundle('vault', {
     user: '1000:1000',
     settings: { root_drive_size: '1', allowed_out_ports: '[111]' },
   });
@@ -75,8 +74,7 @@ test('the vault outlives a larger drive and a killed VM, and a byte that the hos
 
 test('a full vault is reported, a wiped mark is not taken for a first boot, and without integrity data is kept too', async () => {
   await using work = await workDirectory();
-  await using vm = await bundleWith({
-    script: 'vault.sh',
+  await using vm = await auditBundle('vault', {
     settings: { root_drive_size: '1', vault_integrity: 'false' },
   });
   const drive = vm.file('crypt_root.qcow2');
