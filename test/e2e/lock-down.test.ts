@@ -49,7 +49,8 @@ test('from inside of the container only what a container may do is possible', ()
     ...['CapBnd', 'CapEff'].map((name) => `${name}: ${capabilityMask().toString(16).padStart(16, '0')}`),
     'Seccomp: 2',
     'core dumps: 0, 0',
-    '/tmp is tmpfs',
+    // The overlay, whose writable layer is in RAM.
+    '/tmp lies in /',
     'root is overlay',
     `/dev holds ${containerDevices.map((name) => `/dev/${name} `).join('')}`,
     ...['a file in the root', 'a file in /tmp'].map((what) => `${what}: possible`),
@@ -65,11 +66,11 @@ test('systemd knows our units and no others, and made none up', () => {
     'cvm-dhcp.service',
     'cvm-lock.service',
     'cvm-nfs.service',
-    'cvm-report.socket',
     'cvm-report@.service',
     'cvm-workload-log.service',
     'cvm-workload-space.service',
     'cvm-workload.service',
+    'cvm-report.socket',
     'cvm.target',
   ]);
   expect(guest.generated).toEqual([]);
@@ -98,11 +99,12 @@ test('systemd knows our units and no others, and made none up', () => {
 test('no login, agent or shell runs, and no program reads a terminal', () => {
   expect(guest.processes).toEqual([
     '/bin/sh /audit null',
-    '/bin/sh /usr/lib/cvm/workload-log null',
+    '/bin/sh /usr/lib/cvm/workload-log /run/cvm/workload.pipe',
     '/bin/sh /usr/lib/cvm/workload-space null',
-    '/usr/bin/crun --cgroup-manager=cgroupfs null',
     '/usr/lib/systemd/systemd --unit=cvm.target null',
     'busybox udhcpc null',
+    'crun --cgroup-manager=cgroupfs null',
+    'dd bs=65536 /run/cvm/workload.pipe',
   ]);
 });
 

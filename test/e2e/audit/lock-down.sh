@@ -35,7 +35,7 @@ value CapEff
 value Seccomp
 # shellcheck disable=SC3045 # busybox has it
 echo "audit: core dumps: $(ulimit -c), $(ulimit -H -c)"
-echo "audit: /tmp is $(sed -n 's/^[^ ]* \/tmp \([^ ]*\) .*/\1/p' /proc/mounts)"
+echo "audit: /tmp lies in $(df -P /tmp | awk 'NR == 2 { print $6 }')"
 echo "audit: root is $(sed -n 's/^[^ ]* \/ \([^ ]*\) .*/\1/p' /proc/mounts)"
 echo "audit: /dev holds $(find /dev -mindepth 1 -maxdepth 1 | sort | tr '\n' ' ')"
 try 'a file in the root' writes x /written
