@@ -1,8 +1,16 @@
 import { defineConfig } from 'vitest/config';
 
+/** Tests that boot: two VMs at a time, of bundles that are built once for all. */
+const boots = {
+  globalSetup: ['test/e2e/global-setup.ts'],
+  testTimeout: 900_000,
+  hookTimeout: 1_200_000,
+  maxWorkers: 2,
+};
+
 /**
- * Unit tests need neither root nor network; integration tests run the real host tools; e2e tests boot; peer tests are run
- * by test/peers/run, which prepares others' software.
+ * Unit tests need neither root nor network; integration tests run the real host tools; e2e tests boot; nightly tests do what
+ * takes long; peer tests are run by test/peers/run, which prepares others' software.
  */
 export default defineConfig({
   test: {
@@ -17,16 +25,8 @@ export default defineConfig({
           hookTimeout: 600_000,
         },
       },
-      {
-        test: {
-          name: 'e2e',
-          include: ['test/e2e/**/*.test.ts'],
-          globalSetup: ['test/e2e/global-setup.ts'],
-          testTimeout: 900_000,
-          hookTimeout: 1_200_000,
-          maxWorkers: 2,
-        },
-      },
+      { test: { name: 'e2e', include: ['test/e2e/**/*.test.ts'], ...boots } },
+      { test: { name: 'nightly', include: ['test/nightly/**/*.test.ts'], ...boots } },
       {
         test: {
           name: 'peers',

@@ -1,4 +1,4 @@
-import { open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, open, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { run } from '../../src/host/run.ts';
@@ -116,4 +116,33 @@ export async function killVm(drive: string): Promise<void> {
     if (words[0]?.includes('qemu-system') && words.some((word) => word.includes(`file=${drive}`)))
       process.kill(Number(pid), 'SIGKILL');
   }
+}
+
+/**
+ * Puts a drive of the host's own making in the place of another, with a link out, a pipe and a set-id program. Of a file larger
+ * than the drive it holds what fits, so that it is full.
+ */
+export async function replaceDrive(
+  drive: string,
+  mib: number,
+  files: Readonly<Record<string, string>>,
+): Promise<void> {
+  await using work = await workDirectory();
+  const content = join(work.path, 'content');
+  await mkdir(join(content, 'mnt'), { recursive: true });
+  const isBig = ([, text]: [string, string]) => text.length >= 2 ** 20;
+  for (const [name, text] of Object.entries(files).filter((file) => !isBig(file)))
+    await writeFile(join(content, name), text, { mode: 0o755 });
+  await symlink('/user_config/nvflare/startup/client.key', join(content, 'away'));
+  await execa('mkfifo', [join(content, 'pipe')]);
+  await cp('/bin/true', join(content, 'setuid'));
+  const raw = join(work.path, 'raw');
+  await execa('truncate', ['-s', `${mib}M`, raw]);
+  await execa('mke2fs', ['-q', '-F', '-t', 'ext4', '-m', '0', '-d', content, raw]);
+  await execa('debugfs', ['-w', '-R', 'set_inode_field setuid mode 0104755', raw]);
+  for (const [name, text] of Object.entries(files).filter(isBig)) {
+    await writeFile(join(work.path, 'big'), text);
+    await execa('debugfs', ['-w', '-R', `write big ${name}`, raw], { cwd: work.path });
+  }
+  await run('qemu-img', ['convert', '-f', 'raw', '-O', 'qcow2', raw, drive]);
 }
