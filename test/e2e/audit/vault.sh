@@ -1,6 +1,7 @@
 #!/bin/sh
 # The workload of a test: works with the vault as far as the file `stage` on user_data says.
 set -u
+tries=0
 
 say() {
   echo "audit: $*"
@@ -60,6 +61,8 @@ case $(cat /user_data/stage) in
     timed 'writing 32 MiB' write_probe /vault/measured 32
     fallocate -l "$(df -Pk /vault | awk 'NR == 2 { print $4 }')k" /vault/big
     dd if=/dev/zero of=/vault/rest bs=4096 2>&1 | grep -o 'No space left on device' | sed 's/^/audit: filled: /'
+    # Until the VM has seen it.
+    until grep -q 'E55: the vault is' /applog/boot.log || [ "$((tries += 1))" -gt 60 ]; do sleep 1; done
     ;;
   full)
     timed 'reading 32 MiB' dd if=/vault/measured of=/dev/null bs=1M
