@@ -1,7 +1,7 @@
-import { chmod, mkdir, writeFile } from 'node:fs/promises';
+import { appendFile, chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { copy } from 'fs-extra/esm';
-import { shellVariables, templatePath } from '../host/template.ts';
+import { readTemplate, shellVariables, templatePath } from '../host/template.ts';
 
 /** How the running VM attests again. It needs programs and values of its own: those of the initrd are gone by then. */
 export interface RuntimeAttestation {
@@ -20,8 +20,9 @@ export interface RuntimeAttestation {
 
 /**
  * Adds the report service for the container to the site layer, and what the running VM attests again with, where it does:
- * `cvm-attestation.service` starts where `attest/settings` exists, `cvm-report.socket` where the layer has snpguest.
- * @param home the layer's /usr/lib/cvm
+ * then there is a `cvm-attestation.service`, and the workload requires it. `cvm-report.socket` starts where the layer has
+ * snpguest.
+ * @param home the layer's /usr/lib/cvm, with its units
  */
 export async function addAttestation(
   home: string,
@@ -35,6 +36,12 @@ export async function addAttestation(
   if (snpguest !== undefined) await addHostBin(join(home, 'host-bin'), snpguest);
   if (attestation === undefined) return;
   const { client, kbsUrl, kbsPath, kbsCa, frequency, silence } = attestation;
+  const units = join(home, 'units');
+  await copy(templatePath('site/attest/cvm-attestation.service'), join(units, 'cvm-attestation.service'));
+  await appendFile(
+    join(units, 'cvm-workload.service'),
+    `\n${await readTemplate('site/attest/required.conf')}`,
+  );
   await addProgram(client, join(folder, 'kbs-client'));
   await writeFile(join(folder, 'kbs-ca.pem'), kbsCa);
   await writeFile(

@@ -10,18 +10,41 @@ uptime_seconds() {
   printf '%s' "$uptime"
 }
 
+# bounded COMMAND…: for five seconds at most. The host can stall a drive or the console, and the workload can put a pipe
+# in the place of the log: neither holds up what comes after. What is stuck in the kernel cannot be killed, only left.
+bounded() {
+  "$@" 2> /dev/null &
+  waited=0
+  while kill -0 "$!" 2> /dev/null; do
+    if [ "$waited" -eq 50 ]; then
+      kill -9 "$!"
+      return
+    fi
+    sleep 0.1
+    waited=$((waited + 1))
+  done
+}
+
+write_to() {
+  printf '%s\n' "$2" > "$1"
+}
+
+append_to() {
+  printf '%s\n' "$2" >> "$1"
+}
+
 # say WORDS: to the boot log and the console, in the form of templates/initrd/lib/log.sh.
 say() {
   line="[$(uptime_seconds)] $*"
-  printf '%s\n' "$line" >> /applog/boot.log
-  printf 'cvm: %s\n' "$line" > /dev/console
+  bounded append_to /applog/boot.log "$line"
+  bounded write_to /dev/console "cvm: $line"
 }
 
 # verdict RESULT CODE MESSAGE: to the port of a development boot, where there is one.
 verdict() {
   port=$(cat /run/cvm/verdict-port)
   [ -n "$port" ] || return 0
-  printf '{"result":"%s","code":"%s","message":"%s"}\n' "$1" "$2" "$3" > "$port"
+  bounded write_to "$port" "$(printf '{"result":"%s","code":"%s","message":"%s"}' "$1" "$2" "$3")"
 }
 
 # used_of FOLDER: how full its file system is, in percent: blocks or inodes, whichever is worse.

@@ -62,7 +62,6 @@ test('from inside of the container only what a container may do is possible', ()
 
 test('systemd knows our units and no others, and made none up', () => {
   expect(guest['unit-files']).toEqual([
-    'cvm-attestation.service',
     'cvm-dhcp.service',
     'cvm-lock.service',
     'cvm-nfs.service',
@@ -77,12 +76,11 @@ test('systemd knows our units and no others, and made none up', () => {
   const units = guest.units!.filter((line) => !/\.(mount|device) |not-found/.test(line));
   expect(units.sort()).toEqual([
     '-.slice loaded active active',
-    // This site has neither runtime_attestation nor snpguest.
-    'cvm-attestation.service loaded inactive dead',
     'cvm-dhcp.service loaded active running',
     'cvm-lock.service loaded active exited',
     // This user_data names no share.
     'cvm-nfs.service loaded inactive dead',
+    // Nor has the bundle snpguest.
     'cvm-report.socket loaded inactive dead',
     'cvm-workload-log.service loaded active running',
     'cvm-workload-space.service loaded active running',
@@ -172,6 +170,7 @@ const refusedInside = [
     'reading a drive by a device node',
     'reading memory by a device node',
     'the serial console by a device node',
+    'the console by a device node',
   ],
   ...['mounting', 'remounting /applog with programs', 'a user name space', 'a network name space'],
   ...['loading a module', 'swap', 'restarting', 'the clock', 'the host name', 'a kernel setting', 'SysRq'],
@@ -220,7 +219,7 @@ const ramOf = (name: string) => `upperdir=/run/cvm/ram/${name}/upper,workdir=/ru
 
 /** Mount point, type, options; of an overlay its layers. The workload's own layers are left out. */
 const mountsOfGuest = [
-  `/ overlay rw,nodev rw,lowerdir=/run/cvm/segments/site:/run/cvm/segments/base,${ramOf('system')}`,
+  `/ overlay ro,nodev rw,lowerdir=/run/cvm/segments/site:/run/cvm/segments/base,${ramOf('system')}`,
   '/run/cvm/ram/system tmpfs rw,nosuid,nodev',
   '/run/cvm/ram/workload tmpfs rw,nosuid,nodev',
   ...['base', 'site'].map((name) => `/run/cvm/segments/${name} ${sealed}`),

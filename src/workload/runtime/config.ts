@@ -25,7 +25,8 @@ const rootfs = '/run/cvm/workload/rootfs';
  * The container runs as Docker would run the image with `--network host`: no network namespace, since the guest's packet
  * filter is the boundary. crun has no defaults for capabilities, system calls or devices, so all are spelled out.
  * `seccomp.json` is Docker's default profile for x86-64 and these capabilities, without io_uring; 32-bit calls are
- * refused whole.
+ * refused whole. Families of sockets are named one by one (1 UNIX, 2 INET, 10 INET6, 16 NETLINK): the filter compares 64
+ * bits and the kernel reads 32, so "all but AF_VSOCK" lets 2^32 + 40 pass.
  * @throws UserError where the image names no program or a user it does not have
  */
 export function runtimeConfig(

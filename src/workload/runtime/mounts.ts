@@ -96,7 +96,7 @@ export interface Hook {
 export function noSymlinkHooks(rootfs: string, { userDataWritable }: MountSettings): Hook[] {
   const remount = (path: string, access: string): Hook => ({
     path: '/usr/bin/mount',
-    args: ['mount', '-o', `remount,bind,${access},nosymfollow,nosuid,nodev,noexec`, `${rootfs}${path}`],
+    args: ['mount', '-c', '-o', `remount,bind,${access},nosymfollow,nosuid,nodev,noexec`, `${rootfs}${path}`],
   });
   return [remount('/applog', 'rw'), remount('/user_data', userDataWritable ? 'rw' : 'ro')];
 }

@@ -69,7 +69,7 @@ only_our_units() {
 
 # No unit offers a login; and no account, whatever the base brings, has a password that would pass at one.
 lock_accounts() {
-  set_password passwd x && set_password shadow '!*' || fail E46 'the accounts of the base cannot be locked'
+  if ! set_password passwd x || ! set_password shadow '!*'; then fail E46 'the accounts of the base cannot be locked'; fi
 }
 
 set_password() {
@@ -106,6 +106,8 @@ hand_over() {
     mkdir -p "/sysroot/$folder"
     mount --move "/$folder" "/sysroot/$folder" || fail E47 "/$folder cannot be handed over"
   done
+  # Not even root's programs change it from here on; what the VM writes lies below /run.
+  mount -o remount,ro,nodev /sysroot || fail E47 'the sealed system cannot be made read-only'
   # What switch_root does, but for emptying the initrd: that would free some 50 MB of RAM, and under TCG, which
   # translates code by page, it takes longer than the whole boot. Nothing secret is left in there.
   cd /sysroot || fail E47 'the sealed system is not there'

@@ -4,7 +4,7 @@
 
 # Programs that the VM runs from its sealed drive.
 attempt() {
-  reason=$(/usr/lib/cvm/attest/attest-again ./settings /usr/lib/cvm/attest/kbs-ca.pem /usr/lib/cvm/attest/kbs-client)
+  reason=$(/usr/lib/cvm/attest/attest-again ./settings /usr/lib/cvm/attest/kbs-ca.pem /usr/lib/cvm/attest/kbs-client 3>&-)
   printf '%s %s %s\n' "$1" "$?" "$reason" >&3
 }
 

@@ -45,6 +45,7 @@ disk=$(awk '$4 == "vda" { print $1, $2 }' /proc/partitions)
 try 'reading a drive by a device node' node_opens b $disk
 try 'reading memory by a device node' node_opens c 1 1
 try 'the serial console by a device node' node_opens c 4 64
+try 'the console by a device node' node_opens c 5 1
 try 'mounting' mount -t tmpfs none /mnt
 try 'remounting /applog with programs' mount -o remount,bind,exec /applog
 try 'a user name space' unshare -U true

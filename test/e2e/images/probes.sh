@@ -15,7 +15,7 @@ listens() {
   sleep 1
   kill $!
 }
-for node in 'vda b 254 0' 'sev-guest c 10 124' 'mem c 1 1' 'kmsg c 1 11' 'fuse c 10 229'; do
+for node in 'vda b 254 0' 'sev-guest c 10 124' 'mem c 1 1' 'kmsg c 1 11' 'fuse c 10 229' 'console c 5 1'; do
   # shellcheck disable=SC2086 # name, type, major, minor
   set -- $node
   mknod "/probe/$1" "$2" "$3" "$4" 2> /dev/null || echo "cannot make $1"

@@ -5,6 +5,8 @@ export const refusedCalls: Record<string, Parameters<typeof programCalling>> = {
   'packet-socket': [41, 17, 3, 0x0300],
   'raw-socket': [41, 2, 3, 1],
   vsock: [41, 40, 1, 0],
+  // The kernel reads 32 of the 64 bits.
+  'vsock-by-64-bits': [41, 2 ** 32 + 40, 1, 0],
   'new-user-namespace': [272, 0x1000_0000],
   bpf: [321, 0, 0, 0],
   keyctl: [250, 0, 0, 0],
@@ -35,7 +37,7 @@ export const asUser = [
 /** The answers of `probes.sh`: first what must not work, then what must. 255 is EPERM. */
 export const roomSays = [
   ...Object.keys(refusedCalls).map((name) => `probe ${name} ${name === 'getuid' ? 0 : 255}`),
-  ...['vda', 'sev-guest', 'mem', 'kmsg', 'fuse'].map((device) => `tried reading ${device} failed`),
+  ...['vda', 'sev-guest', 'mem', 'kmsg', 'fuse', 'console'].map((device) => `tried reading ${device} failed`),
   ...[
     '/proc/sys',
     '/proc/sysrq-trigger',

@@ -111,7 +111,7 @@ it('ends with an error where it has no settings, which powers the VM off as well
     reject: false,
   });
   expect(exitCode).not.toBe(0);
-  const unit = await readFile(templatePath('site/units/cvm-attestation.service'), 'utf8');
+  const unit = await readFile(templatePath('site/attest/cvm-attestation.service'), 'utf8');
   expect(unit).toMatch(/^FailureAction=poweroff-immediate$/m);
   expect(unit).toMatch(/^SuccessAction=poweroff-immediate$/m);
 });

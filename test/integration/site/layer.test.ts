@@ -123,7 +123,6 @@ describe('makeSiteLayer', () => {
     const text = describeLayer(await make(0o022)).join('\n');
     const units = [...text.matchAll(/usr\/lib\/cvm\/units\/(\S+?)"? /g)].map((match) => match[1]);
     expect(units.sort()).toEqual([
-      'cvm-attestation.service',
       'cvm-dhcp.service',
       'cvm-lock.service',
       'cvm-nfs.service',
@@ -155,9 +154,14 @@ describe('makeSiteLayer', () => {
     expect(describeLayer(file).join('\n')).toMatch(
       /^file "?\/?usr\/lib\/cvm\/attest\/kbs-client"? 0?755 0 0/m,
     );
-    const without = describeLayer(await make(0o077)).join('\n');
-    for (const name of ['settings', 'kbs-ca.pem', 'kbs-client'])
-      expect(without).not.toContain(`attest/${name}`);
+    const workload = 'usr/lib/cvm/units/cvm-workload.service';
+    expect(cat(file, workload)).toMatch(/^\[Unit\]\nRequires=cvm-attestation\.service\nAfter=/m);
+    expect(cat(file, 'usr/lib/cvm/units/cvm-attestation.service')).not.toContain('Condition');
+    const without = await make(0o077);
+    const text = describeLayer(without).join('\n');
+    for (const name of ['settings', 'kbs-ca.pem', 'kbs-client']) expect(text).not.toContain(`attest/${name}`);
+    expect(text).not.toContain('units/cvm-attestation.service');
+    expect(cat(without, workload)).not.toContain('attestation');
   });
 
   it('shows the container our snpguest, with the administrator’s behind it', async () => {

@@ -126,6 +126,26 @@ describe('the log of the workload', () => {
     expect((await stat(logger.file('workload.log.1'))).size).toBeGreaterThan(100_000);
   });
 
+  it.each([
+    ['a folder in the place of the file before', 'mkdir -p workload.log.1/x'],
+    ['a pipe in the place of the log', 'rm -f workload.log && mkfifo workload.log'],
+    ['a folder in the place of the log', 'rm -f workload.log && mkdir workload.log'],
+  ])('replaces %s, which the workload made, and is not held up', async (_, plant) => {
+    await using logger = await Logger.make(512);
+    await logger.say('first\n');
+    await logger.drained();
+    execFileSync('sh', ['-c', plant], { cwd: logger.file('.') });
+    await logger.say(numberedLines(4 * 2 ** 20));
+    await logger.drained();
+    await logger.say('the last line\n');
+    await logger.drained();
+    for (const name of ['workload.log', 'workload.log.1']) {
+      const { size } = await stat(logger.file(name));
+      expect(size).toBeLessThanOrEqual((512 + 4 * pieceKib) * 1024);
+      expect(await readFile(logger.file(name), 'utf8')).not.toBe('');
+    }
+  });
+
   it('never stops the workload, though the drive is full and stays so', async () => {
     const full = 'mount -t tmpfs -o size=64k none "$0" && head -c 1M /dev/zero > "$0/filler"; exec "$@"';
     const folder = await mkdtemp(join(tmpdir(), 'log-test-'));

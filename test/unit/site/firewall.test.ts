@@ -25,7 +25,6 @@ const always = {
     'oif lo accept',
     'ct state established,related accept',
     'icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit } accept',
-    'udp sport 68 udp dport 67 accept',
     'ip daddr @resolvers udp dport 53 accept',
     'ip daddr @resolvers tcp dport 53 accept',
   ],
