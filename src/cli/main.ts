@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
 import { exitStatus } from '../host/errors.ts';
 import { collect } from './arguments.ts';
+import { addBaseCommands } from './base/commands.ts';
 import { addPolicyCommands } from './policy/commands.ts';
 
 /** The `cvm` command. Each subcommand is a file of its own, loaded when it is called. */
@@ -123,6 +124,8 @@ function program(): Command {
     .option('--admin-token <file>', "administrator's token, for this address")
     .option('--json', 'print JSON')
     .action(async (options) => (await import('./kbs-check.ts')).kbsCheckCommand(options));
+
+  addBaseCommands(cvm.command('base').description('base systems and firmware: import, build, check'));
 
   addPolicyCommands(cvm.command('policy').description('registry of images, policy of the key broker'));
 

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { checkKernel, requiredModules } from '../../../src/base/kernel.ts';
+import { checkKernel, requiredModules } from '../../../src/base/check/kernel.ts';
 
 const release = '6.1.0-18-amd64';
 const modules = `usr/lib/modules/${release}`;

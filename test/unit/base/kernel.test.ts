@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { missingModules, requiredModules } from '../../../src/base/kernel.ts';
+import { missingModules, requiredModules } from '../../../src/base/check/kernel.ts';
 
 const folder = 'usr/lib/modules/6.1.0-18-amd64/kernel';
 const names = Object.keys(requiredModules);

@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { UserError } from '../host/errors.ts';
-import { listSquashfs, readSquashfsFile } from '../host/squashfs.ts';
+import { UserError } from '../../host/errors.ts';
+import { listSquashfs, readSquashfsFile } from '../../host/squashfs.ts';
 
 /** What the CVM's kernel must have, as a module or built in, and why. */
 export const requiredModules: Record<string, string> = {

@@ -1,14 +1,14 @@
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { type Cache, contentKey } from '../graph/cache.ts';
-import { UserError } from '../host/errors.ts';
-import { sha256File } from '../host/files.ts';
-import { start, toolError } from '../host/run.ts';
-import { squashfsOptions } from '../host/squashfs.ts';
-import { type AptSource, hostSources, signaturesRequired, sourcesList } from './apt.ts';
-import { type Base, type BaseMeta, openBase } from './base.ts';
-import { checkKernel } from './kernel.ts';
+import { type Cache, contentKey } from '../../graph/cache.ts';
+import { UserError } from '../../host/errors.ts';
+import { sha256File } from '../../host/files.ts';
+import { start, toolError } from '../../host/run.ts';
+import { squashfsOptions } from '../../host/squashfs.ts';
+import { type AptSource, hostSources, signaturesRequired, sourcesList } from '../apt.ts';
+import { type Base, type BaseMeta, openBase } from '../base.ts';
+import { checkKernel } from '../check/kernel.ts';
 
 /** What a base is built from. */
 export interface BaseRecipe {

@@ -1,10 +1,10 @@
 import { copyFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathExists } from 'fs-extra/esm';
-import { type Cache, contentKey } from '../graph/cache.ts';
-import { messageOf, UserError } from '../host/errors.ts';
-import { run } from '../host/run.ts';
-import { type AptSource, hostSources, PrivateApt, sourcesList } from './apt.ts';
+import { type Cache, contentKey } from '../../graph/cache.ts';
+import { messageOf, UserError } from '../../host/errors.ts';
+import { run } from '../../host/run.ts';
+import { type AptSource, hostSources, PrivateApt, sourcesList } from '../apt.ts';
 
 /** Where OVMF.amdsev.fd was found. */
 export interface FoundFirmware {

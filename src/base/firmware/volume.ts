@@ -1,5 +1,5 @@
-import { start, toolError } from '../host/run.ts';
-import { type Firmware, type FirmwareVerdict, judgeFirmware, lzmaStreams } from '../measure/index.ts';
+import { start, toolError } from '../../host/run.ts';
+import { type Firmware, type FirmwareVerdict, judgeFirmware, lzmaStreams } from '../../measure/index.ts';
 
 /**
  * Judges firmware by its SHA-256, or, where that is not in the table of known firmware, by what its compressed volume holds.
