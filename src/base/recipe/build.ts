@@ -12,7 +12,7 @@ import { checkKernel } from '../check/kernel.ts';
 
 /** What a base is built from. */
 export interface BaseRecipe {
-  /** Folder with packages.txt, modules.txt and finish.sh. */
+  /** Folder with packages.txt, modules.txt, and finish.sh with the scripts that it runs. */
   recipe: string;
   /** Debian or Ubuntu suite; the host's own unless told otherwise. */
   suite?: string | undefined;
@@ -28,7 +28,7 @@ const cacheKind = 'base';
 
 /** Key of a built base: the recipe and what the host builds it from, not the day's package versions. */
 export async function builtBaseKey({ recipe, suite }: BaseRecipe): Promise<string> {
-  const files = ['packages.txt', 'modules.txt', 'finish.sh'];
+  const files = ['packages.txt', 'modules.txt', 'finish.sh', 'trim-modules.sh', 'clean.sh'];
   const texts = await Promise.all(files.map((file) => readFile(join(recipe, file))));
   return contentKey('mmdebstrap', '2', suite ?? (await hostCodename()), ...texts);
 }
