@@ -31,7 +31,7 @@ export async function suiteSources(
 ): Promise<SuiteSources> {
   const distribution = knownSuites[suite];
   const own = mirror === undefined ? await hostSources(folder, signal) : [];
-  const found = own.filter(({ codename }) => codename === suite || codename.startsWith(`${suite}-`));
+  const found = ofSuite(own, suite);
   if (found.length > 0) {
     return { distribution: distributionOfKeyring(found[0]!.keyring), sources: found };
   }
@@ -54,6 +54,17 @@ export async function suiteSources(
     archive.components.map((component) => ({ uri, suite: pocket, codename: pocket, component, keyring })),
   );
   return { distribution, sources };
+}
+
+/**
+ * Those of the host's sources that are the suite, its updates or its security updates. Ubuntu gives all of a suite's
+ * archives the suite's codename, the one of proposed updates too, which FLARE's guide adds to a host; Debian gives each its own.
+ */
+export function ofSuite(sources: readonly AptSource[], suite: string): AptSource[] {
+  const codenames = [suite, `${suite}-updates`, `${suite}-security`];
+  return sources.filter(
+    (source) => codenames.includes(source.codename) && !/-(?:proposed|backports)\b/.test(source.suite),
+  );
 }
 
 /** @throws UserError naming the package where a keyring is not installed: nothing unverified is used. */

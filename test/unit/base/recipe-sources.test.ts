@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { builtBaseKey } from '../../../src/base/recipe/build.ts';
-import { suiteSources } from '../../../src/base/recipe/sources.ts';
+import { ofSuite, suiteSources } from '../../../src/base/recipe/sources.ts';
 import { knownSuites } from '../../../src/base/recipe/suites.ts';
 import { templatePath } from '../../../src/host/template.ts';
 
@@ -51,6 +51,36 @@ describe('suiteSources with a mirror', () => {
       message: 'cannot build the base: the suite hamm is not known',
       hint: expect.stringContaining(Object.keys(knownSuites).join(', ')),
     });
+  });
+});
+
+describe('the host’s own sources', () => {
+  const pick = (wanted: string, ...sources: [suite: string, codename: string][]) => {
+    const common = { uri: 'http://mirror.example.org', component: 'main', keyring: '' };
+    return ofSuite(
+      sources.map(([suite, codename]) => ({ ...common, suite, codename })),
+      wanted,
+    ).map(({ suite }) => suite);
+  };
+
+  it('are taken where they are the suite, its updates or its security updates', () => {
+    const debian: [string, string][] = [
+      ['stable', 'bookworm'],
+      ['bookworm-updates', 'bookworm-updates'],
+      ['bookworm-security', 'bookworm-security'],
+      ['trixie', 'trixie'],
+    ];
+    expect(pick('bookworm', ...debian)).toEqual(['stable', 'bookworm-updates', 'bookworm-security']);
+    expect(pick('noble', ...debian)).toEqual([]);
+  });
+
+  it('are never proposed updates or backports, whose codename is the suite’s in Ubuntu', () => {
+    const ubuntu = ['', '-updates', '-security', '-proposed', '-backports'].map(
+      (pocket): [string, string] => [`plucky${pocket}`, 'plucky'],
+    );
+    expect(pick('plucky', ...ubuntu)).toEqual(['plucky', 'plucky-updates', 'plucky-security']);
+    expect(pick('bookworm', ['bookworm-proposed-updates', 'bookworm-proposed-updates'])).toEqual([]);
+    expect(pick('bookworm', ['bookworm-backports', 'bookworm-backports'])).toEqual([]);
   });
 });
 
