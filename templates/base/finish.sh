@@ -10,9 +10,9 @@ kernel=$(basename "$(find "$root/usr/lib/modules" -mindepth 1 -maxdepth 1 -type 
 
 "$here/trim-modules.sh" "$root" "$here/modules.txt" "$kernel"
 
-# One kernel, under names that do not change with its release. The initrd is the builder's own.
-cp "$root/boot/vmlinuz-$kernel" "$root/boot/vmlinuz"
-cp "$root/boot/config-$kernel" "$root/boot/config"
+# One kernel, under names that do not change with its release (Ubuntu's are links). The initrd is the builder's own.
+cp --remove-destination "$root/boot/vmlinuz-$kernel" "$root/boot/vmlinuz"
+cp --remove-destination "$root/boot/config-$kernel" "$root/boot/config"
 rm -f "$root"/boot/*-"$kernel" "$root"/boot/*.old "$root"/boot/initrd.img "$root"/initrd.img* "$root"/vmlinuz*
 
 # shellcheck disable=SC2016 # dpkg-query fills in these names

@@ -132,6 +132,7 @@ async function install(
   const known = await cache.lookup(packagesKind, packagesKey);
   progress?.(`fetching ${files.length} packages of ${suite}`);
   const fetched = await fetchPackages(apt, suite, packages, files, { known, signal });
+  if (fetched.length > 0) await keepPackages(cache, packagesKey, apt.archives, files);
   const epoch = givenEpoch() ?? (await newestBuild(apt.archives, files));
   progress?.(`installing ${files.length} packages of ${suite}, ${fetched.length} of them fetched`);
   const parts = {
@@ -144,7 +145,6 @@ async function install(
     epoch,
   };
   await makeSystem(parts, target, { signal });
-  if (fetched.length > 0) await keepPackages(cache, packagesKey, apt.archives, files);
   return { suite, epoch };
 }
 
