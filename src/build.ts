@@ -1,14 +1,8 @@
 import { copyFile, rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import {
-  type BaseRecipe,
-  buildBase,
-  cachedBase,
-  findFirmware,
-  forgetBase,
-  localFirmware,
-} from './base/index.ts';
+import { buildBase, cachedBase, findFirmware, forgetBase, localFirmware } from './base/index.ts';
 import { acceptFirmware } from './build/accept-firmware.ts';
+import { baseRecipe } from './build/base-recipe.ts';
 import { completeBundle } from './build/complete-bundle.ts';
 import { handOver } from './build/hand-over.ts';
 import { newIdentity } from './build/identity.ts';
@@ -24,7 +18,6 @@ import { type Cache, openCache } from './graph/cache.ts';
 import { graph } from './graph/graph.ts';
 import { messageOf, UserError } from './host/errors.ts';
 import { workDirectory } from './host/temp.ts';
-import { templatePath } from './host/template.ts';
 import { cachedGenericParts, makeGenericParts, makeInitrd, sitePart } from './initrd/index.ts';
 import { sealDrive } from './seal/index.ts';
 import { hostName, makeSiteLayer } from './site/index.ts';
@@ -58,9 +51,9 @@ const identity = cvm.task('identity', {
 const base = cvm.task('base', {
   title: 'Base system',
   cached: async ({ options: { settings, cache } }) =>
-    !settings.refreshBase && ((await cachedBase(cache, baseRecipe(settings))) ?? false),
+    !settings.refreshBase && ((await cachedBase(cache, baseRecipe(settings.builder))) ?? false),
   run: async ({ options: { settings, cache }, ...context }) => {
-    const recipe = baseRecipe(settings);
+    const recipe = baseRecipe(settings.builder);
     if (settings.refreshBase) await forgetBase(cache, recipe);
     const known = await cachedBase(cache, recipe);
     if (known === undefined) return buildBase({ cache, ...recipe, ...context });
@@ -71,10 +64,6 @@ const base = cvm.task('base', {
     return known;
   },
 });
-
-function baseRecipe(settings: BuildSettings): BaseRecipe {
-  return { recipe: templatePath('base'), suite: settings.builder.base.suite };
-}
 
 const firmware = cvm.task('firmware', {
   title: 'Firmware',

@@ -31,9 +31,15 @@ export interface AptSource {
  * so an ordinary account can use it. Signatures are always checked.
  */
 export class PrivateApt {
+  /** Folder with the package lists that were read. */
+  readonly lists: string;
+  /** Folder that fetched packages come to lie in. */
+  readonly archives: string;
   readonly #options: string[];
 
   private constructor(folder: string, extra: string[]) {
+    this.lists = join(folder, 'lists');
+    this.archives = join(folder, 'cache/archives');
     this.#options = [
       ['Dir::State', join(folder, 'state')],
       ['Dir::State::lists', join(folder, 'lists')],
@@ -42,6 +48,7 @@ export class PrivateApt {
       ['Acquire::Retries', '3'],
       ...signaturesRequired,
       ['Acquire::IndexTargets::deb::DEP-11::DefaultEnabled', 'false'],
+      ['Acquire::Languages', 'none'],
     ]
       .map(([name, value]) => `${name}=${value}`)
       .concat(extra)

@@ -15,7 +15,10 @@ export interface Base {
   origin: string;
   /** ISO 8601 in UTC. */
   builtAt: string;
-  /** Names and versions of its packages: `name<TAB>version` a line. */
+  /**
+   * Its packages, one a line, sorted: `name<TAB>version<TAB>architecture<TAB>source package<TAB>source version`. The last three may be
+   * absent where only names and versions are known.
+   */
   packages: string;
 }
 

@@ -8,3 +8,4 @@ export {
 } from './firmware/find.ts';
 export { verdictOf } from './firmware/volume.ts';
 export { type BaseRecipe, type BuildBaseOptions, buildBase, cachedBase, forgetBase } from './recipe/build.ts';
+export { type OptionalList, optionalLists } from './recipe/lists.ts';

@@ -31,7 +31,16 @@ export interface BuilderConfig {
     snp: number | undefined;
     microcode: number | undefined;
   };
-  base: { image: string | undefined; suite: string | undefined; kernel: string | undefined };
+  base: {
+    image: string | undefined;
+    suite: string | undefined;
+    /** Lists of packages beside the core. */
+    with: readonly ('nfs' | 'gpu')[];
+    /** Addresses of archives. */
+    mirror: string | undefined;
+    securityMirror: string | undefined;
+    kernel: string | undefined;
+  };
   machine: {
     cpu: string;
     /** Ascending, each once. */
@@ -85,7 +94,14 @@ function normalised(values: BuilderValues): BuilderConfig {
       snp: min_tcb.snp,
       microcode: min_tcb.microcode,
     },
-    base: { image: base.image, suite: base.suite, kernel: base.kernel },
+    base: {
+      image: base.image,
+      suite: base.suite,
+      with: [...new Set(base.with)].sort(),
+      mirror: base.mirror,
+      securityMirror: base.security_mirror,
+      kernel: base.kernel,
+    },
     machine: {
       cpu: machine.cpu,
       vcpus: [...new Set(machine.vcpus)].sort((a, b) => a - b),

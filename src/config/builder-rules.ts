@@ -55,7 +55,7 @@ const snpIsActive: Rule = ({ machine }) => {
 const baseIsImportedOrBuilt: Rule = ({ base }) => {
   const { image, ...others } = mapOf(base);
   if (image === undefined) return [];
-  return ['suite', 'kernel']
+  return ['suite', 'with', 'mirror', 'security_mirror', 'kernel']
     .filter((key) => others[key] !== undefined)
     .map((key) => ({
       path: ['base', key],
@@ -65,6 +65,14 @@ const baseIsImportedOrBuilt: Rule = ({ base }) => {
     }));
 };
 
+const securityMirrorGoesWithMirror: Rule = ({ base }) => {
+  const { mirror, security_mirror } = mapOf(base);
+  if (mirror !== undefined || security_mirror === undefined) return [];
+  return [
+    { path: ['base', 'security_mirror'], message: 'base.security_mirror is given without base.mirror' },
+  ];
+};
+
 /** What the settings of builder.yml must satisfy together. */
 export const builderRules: readonly Rule[] = [
   kbsAddressIsPlain,
@@ -72,4 +80,5 @@ export const builderRules: readonly Rule[] = [
   pushNeedsAnAddress,
   snpIsActive,
   baseIsImportedOrBuilt,
+  securityMirrorGoesWithMirror,
 ];

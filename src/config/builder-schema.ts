@@ -67,6 +67,14 @@ const minTcb = described(
   'a map of bootloader, tee, snp and microcode',
 );
 
+/** One word of a sources.list: no blanks, no user name or password that would lie in the cache. */
+const archive = (what: string) =>
+  described(
+    z.string().regex(/^https?:\/\/[\w.:[\]-]+(?:\/[\w.~+-]*)*$/),
+    what,
+    'an http or https address, for example http://mirror.example.org/debian',
+  );
+
 const base = described(
   z.object({
     image: path(
@@ -77,6 +85,15 @@ const base = described(
       'Debian or Ubuntu suite of the default base; the one of this machine if absent.',
       'the name of a suite, for example bookworm',
     ).optional(),
+    with: described(
+      z.array(described(z.enum(['nfs', 'gpu']), 'A list of packages.', 'nfs or gpu')),
+      'Lists of packages that a built base has beside its core: nfs for a share, gpu for an NVIDIA GPU.',
+      'a list of nfs and gpu',
+    ).default(['nfs']),
+    mirror: archive(
+      'Package archive of the suite, in place of the one in the apt sources of this machine or of the distribution.',
+    ).optional(),
+    security_mirror: archive('Archive of its security updates, likewise; used with mirror only.').optional(),
     kernel: described(
       z.string().regex(/^[a-z0-9][a-z0-9.+-]{0,127}$/),
       'Kernel package of the default base.',
@@ -84,7 +101,7 @@ const base = described(
     ).optional(),
   }),
   'The operating system of the CVM.',
-  'a map of image, suite and kernel',
+  'a map of image, suite, with, mirror, security_mirror and kernel',
 );
 
 const machine = described(

@@ -27,7 +27,7 @@ export const tools = {
   fakeroot: { package: 'fakeroot', purpose: 'make drives that root owns' },
   mmdebstrap: { package: 'mmdebstrap', purpose: 'build the default base' },
   newuidmap: { package: 'uidmap', purpose: 'build the default base as an ordinary account' },
-  'apt-get': { package: 'apt', purpose: 'fetch the firmware' },
+  'apt-get': { package: 'apt', purpose: 'fetch packages' },
   'dpkg-deb': { package: 'dpkg', purpose: 'open the firmware package' },
   'dracut-install': {
     package: 'dracut-core',

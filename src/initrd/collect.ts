@@ -30,7 +30,7 @@ export async function installPrograms(
   for (const program of programs) {
     if ((await stat(join(sysroot, program)).catch(() => undefined)) === undefined) {
       throw new UserError(`cannot make the initrd: the base has no ${program}`, {
-        hint: 'templates/base/packages.txt says what a base must hold',
+        hint: 'templates/base/core.txt says what a base must hold',
       });
     }
   }

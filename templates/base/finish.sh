@@ -1,41 +1,26 @@
 #!/bin/sh
-# Runs inside mmdebstrap as its customize hook: $1 is the new root, CVM_MODULES the list of kernel modules
-# to keep. Trims the kernel's modules to that list and removes what differs from one build to the next.
+# finish.sh ROOT
+#
+# mmdebstrap's customize hook: makes a base of the freshly installed system ROOT. modules.txt beside it lists the kernel
+# modules to keep.
 set -eu
 root=$1
+here=$(dirname -- "$0")
 kernel=$(basename "$(find "$root/usr/lib/modules" -mindepth 1 -maxdepth 1 -type d | sort -V | tail -n 1)")
-modules=$root/usr/lib/modules/$kernel
 
-keep=$(mktemp)
-trap 'rm -f "$keep"' EXIT
-sed -e 's/#.*//' -e 's/[[:space:]]//g' -e '/^$/d' "$CVM_MODULES" | while read -r entry; do
-  name=${entry#\?}
-  if paths=$(chroot "$root" modprobe --set-version "$kernel" --show-depends "$name" 2>&1); then
-    printf '%s\n' "$paths" | sed -n 's/^insmod \([^ ]*\).*/\1/p'
-  elif [ "$name" = "$entry" ]; then
-    echo "the kernel $kernel has no module $name" >&2
-    exit 1
-  fi
-done > "$keep.all"
-sort -u "$keep.all" | sed 's|^/lib/|/usr/lib/|' > "$keep"
-rm -f "$keep.all"
-[ -s "$keep" ] || { echo "no kernel module was kept" >&2; exit 1; }
+"$here/trim-modules.sh" "$root" "$here/modules.txt" "$kernel"
 
-find "$modules/kernel" -type f -name '*.ko*' | while read -r file; do
-  grep -qxF "${file#"$root"}" "$keep" || rm -f "$file"
-done
-find "$modules" -type d -empty -delete
-chroot "$root" depmod "$kernel"
+# One kernel, under names that do not change with its release (Ubuntu's are links). The initrd is the builder's own.
+cp --remove-destination "$root/boot/vmlinuz-$kernel" "$root/boot/vmlinuz"
+cp --remove-destination "$root/boot/config-$kernel" "$root/boot/config"
+rm -f "$root"/boot/*-"$kernel" "$root"/boot/*.old "$root"/boot/initrd.img "$root"/initrd.img* "$root"/vmlinuz*
 
-cp "$root/boot/vmlinuz-$kernel" "$root/boot/vmlinuz"
-cp "$root/boot/config-$kernel" "$root/boot/config"
-rm -f "$root"/boot/*-"$kernel" "$root"/initrd.img* "$root"/vmlinuz*
 # shellcheck disable=SC2016 # dpkg-query fills in these names
-chroot "$root" dpkg-query -W -f '${Package}\t${Version}\n' | LC_ALL=C sort > "$root/usr/share/cvm-packages.tsv"
+chroot "$root" dpkg-query -W -f '${Package}\t${Version}\t${Architecture}\t${source:Package}\t${source:Version}\n' |
+  LC_ALL=C sort > "$root/usr/share/cvm-packages.tsv"
 
-: > "$root/etc/machine-id"
-rm -f "$root/var/lib/dbus/machine-id" "$root/etc/ssh"/ssh_host_* "$root/var/lib/systemd/random-seed" \
-  "$root/etc/hostname" "$root/etc/resolv.conf" "$root/var/cache/ldconfig/aux-cache"
-find "$root/var/log" "$root/var/cache" -type f -delete
-# /tmp is mmdebstrap's own until the end: it keeps its apt configuration there, and empties it itself.
-find "$root/run" -mindepth 1 -delete 2>/dev/null || true
+# A base has no apt, and what apt was told of mirrors is the build host's.
+rm -rf "$root/var/cache/apt" "$root/var/lib/apt" "$root/etc/apt/sources.list"
+
+# Not /tmp: mmdebstrap keeps its apt configuration there until the end, and empties it itself.
+"$here/clean.sh" "$root"

@@ -1,36 +1,68 @@
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import { type Cache, contentKey } from '../../graph/cache.ts';
-import { UserError } from '../../host/errors.ts';
+import { exitStatus, UserError } from '../../host/errors.ts';
 import { sha256File } from '../../host/files.ts';
-import { start, toolError } from '../../host/run.ts';
-import { squashfsOptions } from '../../host/squashfs.ts';
-import { type AptSource, hostSources, signaturesRequired, sourcesList } from '../apt.ts';
+import { PrivateApt, sourcesList } from '../apt.ts';
 import { type Base, type BaseMeta, openBase } from '../base.ts';
 import { checkKernel } from '../check/kernel.ts';
+import { listFiles, type OptionalList, readLists } from './lists.ts';
+import { fetchPackages, newestBuild, type PackageFile, resolvePackages } from './packages.ts';
+import { requireKeyring, suiteSources } from './sources.ts';
+import { makeSystem } from './system.ts';
 
 /** What a base is built from. */
 export interface BaseRecipe {
-  /** Folder with packages.txt, modules.txt and finish.sh. */
+  /** Folder with core.txt and the other package lists, modules.txt, and finish.sh with the scripts that it runs. */
   recipe: string;
   /** Debian or Ubuntu suite; the host's own unless told otherwise. */
   suite?: string | undefined;
+  /** Package lists beside `core`; `nfs` unless told otherwise. */
+  lists?: readonly OptionalList[] | undefined;
+  /** Archives in place of the host's apt sources. */
+  mirror?: string | undefined;
+  securityMirror?: string | undefined;
 }
 
 export interface BuildBaseOptions extends BaseRecipe {
   cache: Cache;
   signal?: AbortSignal | undefined;
   progress?: (text: string) => void;
+  /** Folder of the distributions' keyrings. */
+  keyrings?: string;
+}
+
+/** What the meta.json of a built base says beside what every base's does. */
+interface RecipeMeta extends BaseMeta {
+  suite: string;
+  lists: readonly string[];
+  /** Seconds; no file of the base is younger. */
+  epoch: number;
+  /** Where that comes from: the newest of the packages, or the caller's environment. */
+  epochOf: 'newest package' | 'SOURCE_DATE_EPOCH';
 }
 
 const cacheKind = 'base';
+/** The .deb files of the last build of a suite and its lists, so that the next fetches only what changed. */
+const packagesKind = 'packages';
+const scripts = ['modules.txt', 'finish.sh', 'trim-modules.sh', 'clean.sh'];
 
-/** Key of a built base: the recipe and what the host builds it from, not the day's package versions. */
-export async function builtBaseKey({ recipe, suite }: BaseRecipe): Promise<string> {
-  const files = ['packages.txt', 'modules.txt', 'finish.sh'];
+/** Changes where this program makes another base of the same recipe. */
+const builderVersion = '3';
+
+const listsOf = ({ lists = ['nfs'] }: BaseRecipe) => lists;
+
+/**
+ * Key of a built base: the recipe and what the host builds it from, not the day's package versions.
+ * @throws UserError where the suite is not known or SOURCE_DATE_EPOCH is no number.
+ */
+export async function builtBaseKey(options: BaseRecipe): Promise<string> {
+  const { recipe, suite, mirror = '', securityMirror = '' } = options;
+  const files = [...listFiles(listsOf(options)), ...scripts];
   const texts = await Promise.all(files.map((file) => readFile(join(recipe, file))));
-  return contentKey('mmdebstrap', '2', suite ?? (await hostCodename()), ...texts);
+  const epoch = String(givenEpoch() ?? '');
+  const from = [suite ?? (await hostCodename()), mirror, securityMirror, epoch, files.join(' ')];
+  return contentKey('mmdebstrap', builderVersion, ...from, ...texts);
 }
 
 /** The base if it was built before. */
@@ -45,86 +77,92 @@ export async function forgetBase(cache: Cache, recipe: BaseRecipe): Promise<void
 }
 
 /**
- * Builds the default base with mmdebstrap from the host's own apt sources: once, then from the cache.
+ * Builds a base with mmdebstrap: once, then from the cache. Made of the same packages it is the same byte for byte, whoever
+ * builds it and when; SOURCE_DATE_EPOCH (seconds) is honoured.
  * @throws UserError where the packages cannot be had or the kernel lacks something the CVM needs.
  */
 export async function buildBase(options: BuildBaseOptions): Promise<Base> {
-  const { cache, suite, signal } = options;
-  const key = await builtBaseKey(options);
-  const folder = await cache.entry(cacheKind, key, async (entry) => {
+  const { cache, signal, progress } = options;
+  const folder = await cache.entry(cacheKind, await builtBaseKey(options), async (entry) => {
     const work = join(entry, 'work');
     await mkdir(work, { mode: 0o755 });
-    options.progress?.('reading package lists');
-    const all = await hostSources(join(work, 'apt'), signal);
-    const wanted = suite ?? (await hostCodename());
-    const sources = all.filter(({ codename }) => codename === wanted || codename.startsWith(`${wanted}-`));
-    if (sources.length === 0) {
-      throw new UserError(`cannot build the base: the host's apt sources have no suite ${wanted}`, {
-        hint: `they have ${[...new Set(all.map((source) => source.codename))].join(', ')}: set base.suite in builder.yml`,
-      });
-    }
-    options.progress?.(`installing packages of ${wanted}`);
-    await makeSquashfs(options, wanted, sources, work, join(entry, 'base.squashfs'));
+    const { suite, epoch } = await install(options, work, join(entry, 'base.squashfs'));
     await rm(work, { recursive: true });
-    options.progress?.('checking the kernel');
+    progress?.('checking the kernel');
     const kernelRelease = await checkKernel(entry, signal);
     const { hex: id } = await sha256File(join(entry, 'base.squashfs'), { signal });
-    const meta: BaseMeta = {
+    const meta: RecipeMeta = {
       id,
       kernelRelease,
-      origin: `mmdebstrap ${wanted}`,
+      origin: `mmdebstrap ${suite}`,
       builtAt: new Date().toISOString(),
+      suite,
+      lists: ['core', ...listsOf(options)],
+      epoch,
+      epochOf: givenEpoch() === undefined ? 'newest package' : 'SOURCE_DATE_EPOCH',
     };
     await writeFile(join(entry, 'meta.json'), JSON.stringify(meta));
   });
   return openBase(folder);
 }
 
-/** mmdebstrap's tar stream goes straight into tar2sqfs: the system never lies on the host as files. */
-async function makeSquashfs(
-  { recipe, signal }: BuildBaseOptions,
-  suite: string,
-  sources: AptSource[],
+/** Fetches the packages and installs them. */
+async function install(
+  options: BuildBaseOptions,
   work: string,
   target: string,
-): Promise<void> {
-  const list = join(work, 'sources.list');
-  await writeFile(list, sourcesList(sources));
-  const packages = (await readFile(join(recipe, 'packages.txt'), 'utf8'))
-    .split('\n')
-    .map((line) => line.replace(/#.*/, '').trim())
-    .filter((line) => line !== '');
-  const excluded = ['man', 'doc', 'locale', 'info', 'lintian', 'bug'];
-  const debstrapArguments = [
-    '--quiet',
-    '--variant=minbase',
-    '--format=tar',
-    `--include=${packages.join(',')}`,
-    ...excluded.map((name) => `--dpkgopt=path-exclude=/usr/share/${name}/*`),
-    '--aptopt=APT::Install-Recommends "false"',
-    ...signaturesRequired.map(([name, value]) => `--aptopt=${name} "${value}"`),
-    `--customize-hook=${join(recipe, 'finish.sh')}`,
+): Promise<{ suite: string; epoch: number }> {
+  const { cache, recipe, mirror, securityMirror, keyrings, signal, progress } = options;
+  const suite = options.suite ?? (await hostCodename());
+  const lists = listsOf(options);
+  progress?.(`reading package lists of ${suite}`);
+  const where = { suite, mirror, securityMirror };
+  const found = await suiteSources(where, join(work, 'host'), { signal, ...(keyrings && { keyrings }) });
+  const { packages, archives } = await readLists(recipe, lists, found.distribution);
+  for (const { line, keyring } of archives) await requireKeyring(keyring, line, 'see the list that names it');
+  const sources = join(work, 'sources.list');
+  await writeFile(sources, sourcesList(found.sources) + archives.map(({ line }) => `${line}\n`).join(''));
+  const apt = await PrivateApt.open(join(work, 'apt'), sources);
+  await apt.get(['update', '--error-on=any'], {
+    signal,
+    hint: `the archives of ${suite} must be reachable; base.mirror in builder.yml names others`,
+  });
+  const files = await resolvePackages(apt, suite, packages, { signal });
+  const packagesKey = contentKey(packagesKind, suite, ...lists);
+  const known = await cache.lookup(packagesKind, packagesKey);
+  progress?.(`fetching ${files.length} packages of ${suite}`);
+  const fetched = await fetchPackages(apt, suite, packages, files, { known, signal });
+  if (fetched.length > 0) await keepPackages(cache, packagesKey, apt.archives, files);
+  const epoch = givenEpoch() ?? (await newestBuild(apt.archives, files));
+  progress?.(`installing ${files.length} packages of ${suite}, ${fetched.length} of them fetched`);
+  const parts = {
     suite,
-    '-',
-    list,
-  ];
-  const environment = { CVM_MODULES: join(recipe, 'modules.txt'), SOURCE_DATE_EPOCH: '0' };
-  const debstrap = start(
-    'mmdebstrap',
-    debstrapArguments,
-    { signal, env: environment },
-    { buffer: { stdout: false } },
-  );
-  const squash = start('tar2sqfs', [...squashfsOptions(), target], { signal }, { stdin: 'pipe' });
-  const results = await Promise.allSettled([debstrap, squash, pipeline(debstrap.stdout!, squash.stdin!)]);
-  if (results[0].status === 'rejected') {
-    throw toolError('mmdebstrap', debstrapArguments, results[0].reason, {
-      signal,
-      hint: 'this step needs the archives of /etc/apt/sources.list*, and root, or an account with user namespaces and a range in /etc/subuid',
-    });
-  }
-  if (results[1].status === 'rejected') throw toolError('tar2sqfs', [target], results[1].reason, { signal });
-  if (results[2].status === 'rejected') throw results[2].reason;
+    packages,
+    sourcesList: sources,
+    lists: apt.lists,
+    archives: apt.archives,
+    recipe,
+    epoch,
+  };
+  await makeSystem(parts, target, { signal });
+  return { suite, epoch };
+}
+
+async function keepPackages(cache: Cache, key: string, from: string, files: readonly PackageFile[]) {
+  await using draft = await cache.draft();
+  for (const { name } of files) await link(join(from, name), join(draft.folder, name));
+  await cache.remove(packagesKind, key);
+  await draft.commit(packagesKind, key);
+}
+
+/** SOURCE_DATE_EPOCH in seconds, if it is set. */
+function givenEpoch(): number | undefined {
+  const text = process.env.SOURCE_DATE_EPOCH;
+  if (text === undefined || text === '') return undefined;
+  if (/^\d{1,12}$/.test(text)) return Number(text);
+  throw new UserError(`cannot use SOURCE_DATE_EPOCH ${JSON.stringify(text)}: it is not a number of seconds`, {
+    status: exitStatus.usage,
+  });
 }
 
 /** VERSION_CODENAME of the host's os-release. */

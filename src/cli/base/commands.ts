@@ -1,4 +1,16 @@
 import type { Command } from 'commander';
 
 /** Base systems and firmware: `cvm base …`. Each command is a file of its own, loaded when it is called. */
-export function addBaseCommands(_base: Command): void {}
+export function addBaseCommands(base: Command): void {
+  base
+    .command('build')
+    .description('build the base system by mmdebstrap, or find it in the cache')
+    .option('--config <builder.yml>', 'settings; the builder.yml beside cvm_build.sh unless given')
+    .option('--suite <name>', 'Debian or Ubuntu suite, in place of the one in builder.yml')
+    .option(
+      '--with <lists>',
+      'packages beside the core: nfs, gpu, both with a comma between, or core for neither',
+    )
+    .option('--refresh', 'with the packages of today, also where the cache has a base')
+    .action(async (options) => (await import('./build.ts')).baseBuildCommand(options));
+}

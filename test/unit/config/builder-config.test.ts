@@ -20,7 +20,8 @@ kbs:
 policy_directory: /shared/policy
 opa: binaries/opa
 min_tcb: {bootloader: 4, tee: 0, snp: 22, microcode: 213}
-base: {suite: bookworm, kernel: linux-image-cloud-amd64}
+base:
+  {suite: bookworm, with: [nfs, gpu, nfs], mirror: 'http://a.example/debian', security_mirror: 'https://a.example/s', kernel: linux-image-cloud-amd64}
 machine: {cpu: EPYC-Milan-v2, vcpus: [8, 4, 8], memory: 64, guest_features: 0x21}
 output: target
 cache: ~/cache
@@ -44,7 +45,14 @@ accept_firmware: [${digest}]
         policyDirectory: '/shared/policy',
         opa: 'binaries/opa',
         minTcb: { bootloader: 4, tee: 0, snp: 22, microcode: 213 },
-        base: { image: undefined, suite: 'bookworm', kernel: 'linux-image-cloud-amd64' },
+        base: {
+          image: undefined,
+          suite: 'bookworm',
+          with: ['gpu', 'nfs'],
+          mirror: 'http://a.example/debian',
+          securityMirror: 'https://a.example/s',
+          kernel: 'linux-image-cloud-amd64',
+        },
         machine: { cpu: 'EPYC-Milan-v2', vcpus: [4, 8], memoryGib: 64, guestFeatures: 0x21 },
         output: 'target',
         cache: '~/cache',
@@ -98,6 +106,11 @@ accept_firmware: [${digest}]
     ['min_tcb: {snp: 256}', 'from 0 to 255'],
     ['base: {suite: "-o Evil"}', 'the name of a suite'],
     ['base: {kernel: --purge}', 'the name of a package'],
+    ['base: {with: [core]}', 'nfs or gpu'],
+    ['base: {mirror: "http://a.example/debian [trusted=yes]"}', 'an http or https address'],
+    ['base: {mirror: "http://user:secret@a.example/debian"}', 'an http or https address'],
+    ['base: {mirror: "file:///srv/debian"}', 'an http or https address'],
+    ['base: {security_mirror: "http://a.example/s"}', 'without base.mirror'],
     ['accept_firmware: [abc]', 'a SHA-256'],
   ])('refuses %s', (text, message) => {
     const errors = errorsOf(text);
