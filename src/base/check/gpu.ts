@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { UserError } from '../../host/errors.ts';
+import { hasCode, UserError } from '../../host/errors.ts';
 import { listSquashfs } from '../../host/squashfs.ts';
 import type { Base } from '../base.ts';
 import { moduleFacts } from './gpu-module.ts';
@@ -34,7 +34,7 @@ const needs: readonly (GpuNeed & { pattern: string })[] = [
     pattern: module('nvidia-uvm'),
   },
   {
-    what: 'the firmware of the GPU (gsp_*.bin)',
+    what: 'the firmware gsp_*.bin',
     why: 'the open kernel modules cannot start a GPU without it',
     from: `nvidia-firmware-<branch>-server-<version>, of ${driver}`,
     pattern: 'usr/lib/firmware/nvidia/[^/]+/gsp_[^/]+\\.bin',
@@ -102,6 +102,13 @@ function findPath(paths: readonly string[], pattern: string, release: string): s
   return paths.find((path) => whole.test(path));
 }
 
+/** The first names; all of them stand below the message. */
+function some(names: string[]): string {
+  return names.length <= 4
+    ? names.join(', ')
+    : `${names.slice(0, 3).join(', ')} and ${names.length - 3} more things`;
+}
+
 /** Whether a package list (`name<TAB>version` a line) has a toolkit whose hooks lead out of the container (CVE-2025-23266, -23267). */
 export function hasWeakToolkit(packages: string): boolean {
   const versions = [...packages.matchAll(/^nvidia-container-toolkit(?:-base)?\t(\d+)\.(\d+)\.(\d+)/gm)];
@@ -125,14 +132,18 @@ export async function requireGpuSupport(
   const missing = missingForGpu(paths, kernelRelease);
   if (missing.length > 0) {
     throw new UserError(
-      `cannot give the workload a GPU: the base lacks ${missing.map(({ what }) => what).join(', ')}`,
+      `cannot give the workload a GPU: the base lacks ${some(missing.map(({ what }) => what))}`,
       {
-        details: missing.map(({ what, why, from }) => `${what} (${why}): ${from}`),
+        details: missing.map(({ what, why, from }) => `${what}: ${why}; from ${from}`),
         hint: 'docs/base.md, "GPU", says how to prepare such a base; a site without GPU has neither cc_gpu_mechanism nor a GPU authorizer',
       },
     );
   }
-  if (hasWeakToolkit(await readFile(packages, 'utf8'))) {
+  const list = await readFile(packages, 'utf8').catch((error: unknown) => {
+    if (hasCode(error, 'ENOENT')) return '';
+    throw error;
+  });
+  if (hasWeakToolkit(list)) {
     throw new UserError(
       'cannot give the workload a GPU: the NVIDIA container toolkit of the base is too old',
       {

@@ -81,9 +81,9 @@ describe('requireGpuSupport', () => {
       'cannot give the workload a GPU: the base lacks the kernel module nvidia, nvidia-ctk, jq',
     );
     expect(details).toEqual([
-      expect.stringMatching(/^the kernel module nvidia \(drives the GPU\): linux-modules-nvidia-/),
-      expect.stringMatching(/^nvidia-ctk \(.*CDI.*\): nvidia-container-toolkit/),
-      expect.stringMatching(/^jq \(.*\): jq/),
+      expect.stringMatching(/^the kernel module nvidia: drives the GPU; from linux-modules-nvidia-/),
+      expect.stringMatching(/^nvidia-ctk: .*CDI.*; from nvidia-container-toolkit/),
+      expect.stringMatching(/^jq: .*; from jq/),
     ]);
     expect(hint).toContain('docs/base.md');
   });
