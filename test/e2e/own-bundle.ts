@@ -15,10 +15,12 @@ export interface OwnBundle {
   user?: string;
   /** Settings of cc_config that replace the quickstart's, as YAML. */
   settings?: Readonly<Record<string, string>>;
+  /** Variables of the build. */
+  env?: Readonly<Record<string, string>>;
 }
 
 /** Builds a development bundle whose workload looks around in the VM and says what it sees. */
-export function bundleWith({ script, user, settings = {} }: OwnBundle): Promise<Vm> {
+export function bundleWith({ script, user, settings = {}, env = {} }: OwnBundle): Promise<Vm> {
   return useFolder(async (work) => {
     const image = join(work, 'image');
     await mkdir(image);
@@ -42,7 +44,7 @@ export function bundleWith({ script, user, settings = {} }: OwnBundle): Promise<
     await mkdir(output);
     await execa(join(projectRoot, 'bin/cvm'), ['build', '--dev', '--output', output, config], {
       cwd: work,
-      env: { XDG_STATE_HOME: built().stateHome },
+      env: { ...env, XDG_STATE_HOME: built().stateHome },
     });
     const { stdout } = await execa('find', [join(output, 'target'), '-maxdepth', '1', '-name', 'cvm_*']);
     return stdout;

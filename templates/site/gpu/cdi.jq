@@ -44,7 +44,8 @@ def is_of_driver:
       "/usr/bin/nvidia-[a-z-]+",
       "(/usr)?/lib/x86_64-linux-gnu/([a-z0-9_-]+/)*([A-Za-z0-9_-]*nvidia|libcuda|libnv)[A-Za-z0-9_.-]*",
       "(/usr)?/lib/firmware/nvidia/[0-9.]+/gsp_[a-z0-9_]+\\.bin",
-      "/(usr/share|etc)/(nvidia|vulkan|glvnd|egl|OpenCL|X11)/([a-z_.]*[a-z_]/)*[A-Za-z0-9_-]*nv[A-Za-z0-9_-]*\\.(json|bin|icd|conf)",
+      "/(usr/share|etc)/nvidia/([a-z_.]*[a-z_]/)*[A-Za-z0-9_-]+\\.(json|bin)",
+      "/(usr/share|etc)/(vulkan|glvnd|egl|OpenCL|X11)/([a-z_.]*[a-z_]/)*[A-Za-z0-9_-]*nv[A-Za-z0-9_-]*\\.(json|bin|icd|conf)",
       "/run/nvidia-persistenced/socket";
       . as $pattern | $path | matches($pattern));
 
