@@ -4,6 +4,7 @@ import { buildBase, cachedBase, findFirmware, forgetBase, localFirmware } from '
 import { acceptFirmware } from './build/accept-firmware.ts';
 import { baseRecipe } from './build/base-recipe.ts';
 import { completeBundle } from './build/complete-bundle.ts';
+import { fitForGpu, gpuOfSite } from './build/gpu.ts';
 import { handOver } from './build/hand-over.ts';
 import { newIdentity } from './build/identity.ts';
 import { initrdOfSite } from './build/initrd-of-site.ts';
@@ -56,12 +57,13 @@ const base = cvm.task('base', {
     const recipe = baseRecipe(settings.builder);
     if (settings.refreshBase) await forgetBase(cache, recipe);
     const known = await cachedBase(cache, recipe);
-    if (known === undefined) return buildBase({ cache, ...recipe, ...context });
+    if (known === undefined)
+      return fitForGpu(await buildBase({ cache, ...recipe, ...context }), settings, context);
     context.usedCache();
     const days = Math.floor((Date.now() - Date.parse(known.builtAt)) / 86_400_000);
     if (days > 30)
       context.warn(`the base is ${days} days old: --refresh-base brings today's security updates`);
-    return known;
+    return fitForGpu(known, settings, context);
   },
 });
 
@@ -154,6 +156,7 @@ const site = cvm.task('site', {
         privateFolder: kit.privateFolder,
         snpguest: broker.snpguest,
         attestation: runtimeAttestation(settings, { identity, broker }),
+        gpu: gpuOfSite(settings),
       },
       { file, workDirectory: work.path, signal },
     );

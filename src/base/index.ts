@@ -1,5 +1,6 @@
 /** The base system and the firmware: found, fetched, built, checked. */
 export type { Base } from './base.ts';
+export { requireGpuSupport } from './check/gpu.ts';
 export {
   type FindFirmwareOptions,
   type FoundFirmware,

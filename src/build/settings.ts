@@ -85,6 +85,7 @@ export async function loadSettings(request: BuildRequest): Promise<BuildSettings
   refuseProblems([...site.errors, ...builder.errors], [...site.warnings, ...builder.warnings]);
   const { config } = site as { config: CcConfig };
   const admin = builder.config as BuilderConfig;
+  refuseWhatIsNotActedOn(admin);
   const userConfig = Object.fromEntries(
     Object.entries(config.userConfig).map(([key, folder]) => [key, existingPath(folder, context)]),
   );
@@ -108,7 +109,7 @@ export async function loadSettings(request: BuildRequest): Promise<BuildSettings
     keepPrevious: request.keepPrevious ?? false,
     refreshBase: request.refreshBase ?? false,
     acceptFirmware: [...admin.acceptFirmware, ...(request.acceptFirmware ?? [])],
-    warnings: [...[...site.warnings, ...builder.warnings].map(formatProblem), ...notActedOn(config, admin)],
+    warnings: [...site.warnings, ...builder.warnings].map(formatProblem),
   };
 }
 
@@ -127,8 +128,8 @@ function namesExistingFiles(context: PathContext): Rule {
   ];
 }
 
-/** Keys that are understood but have no effect in this version. Those that would protect something are refused. */
-function notActedOn(site: CcConfig, builder: BuilderConfig): string[] {
+/** Keys that are understood but have no effect in this version. */
+function refuseWhatIsNotActedOn(builder: BuilderConfig): void {
   const refused = {
     'base.image': builder.base.image !== undefined,
     'base.kernel': builder.base.kernel !== undefined,
@@ -139,12 +140,6 @@ function notActedOn(site: CcConfig, builder: BuilderConfig): string[] {
   if (details.length > 0) {
     throw new UserError('cannot use the configuration', { details, status: exitStatus.usage });
   }
-  const ignored = {
-    cc_gpu_mechanism: site.gpuMechanism !== undefined,
-  };
-  return Object.entries(ignored)
-    .filter(([, used]) => used)
-    .map(([key]) => `${key} has no effect in this version`);
 }
 
 /** A bundle's name becomes a file name in the line FLARE reads, which may hold no blanks. */

@@ -1,5 +1,6 @@
 import { editablePath } from './cc-config-schema.ts';
 import type { Finding, Rule } from './check.ts';
+import { attestsGpu } from './gpu.ts';
 import { show } from './problem.ts';
 import { listOf, mapOf } from './shapes.ts';
 import { isAddress } from './values.ts';
@@ -85,10 +86,28 @@ const runtimeAttestationNeedsAFrequency: Rule = ({ runtime_attestation, cc_attes
       ]
     : [];
 
+/** Both build an image for a GPU; one without the other is most likely an oversight. */
+const gpuAndItsAuthorizerBelongTogether: Rule = ({ cc_gpu_mechanism, cc_issuers }) => {
+  const index = listOf(cc_issuers).findIndex((issuer) => {
+    const { path } = mapOf(issuer);
+    return typeof path === 'string' && attestsGpu(path);
+  });
+  if (cc_gpu_mechanism !== undefined && index === -1) {
+    const message = 'cc_gpu_mechanism is set, but no authorizer of cc_issuers checks the evidence of the GPU';
+    return [{ path: ['cc_gpu_mechanism'], severity: 'warning', message }];
+  }
+  if (cc_gpu_mechanism === undefined && index !== -1) {
+    const message = `cc_issuers[${index}] attests a GPU, so the image is built for one: set cc_gpu_mechanism to nvidia_cc as well`;
+    return [{ path: ['cc_issuers', index, 'path'], severity: 'warning', message }];
+  }
+  return [];
+};
+
 /** What the settings of cc_config must satisfy together. */
 export const ccConfigRules: readonly Rule[] = [
   tokensExpireBeforeTheNextCheck,
   hostsAreNotAmbiguous,
   editableFilesBelongToAUserConfig,
   runtimeAttestationNeedsAFrequency,
+  gpuAndItsAuthorizerBelongTogether,
 ];

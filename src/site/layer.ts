@@ -5,6 +5,7 @@ import { run } from '../host/run.ts';
 import { squashfsOptions } from '../host/squashfs.ts';
 import { readTemplate, templatePath } from '../host/template.ts';
 import { addAttestation, type RuntimeAttestation } from './attestation.ts';
+import { addGpu, type GpuSettings } from './gpu.ts';
 
 /** What is sealed about the NFS share: the file that names it lies on a drive of the host's. */
 export interface ShareSettings {
@@ -30,6 +31,8 @@ export interface SiteLayer {
   snpguest?: string | undefined;
   /** How the running VM attests again, or undefined. */
   attestation?: RuntimeAttestation | undefined;
+  /** NVIDIA GPUs for the workload, or undefined. */
+  gpu?: GpuSettings | undefined;
 }
 
 export interface SiteLayerOptions {
@@ -73,6 +76,7 @@ export async function makeSiteLayer(layer: SiteLayer, options: SiteLayerOptions)
   await writeFile(join(home, 'user_config.list'), layer.userConfigList);
   await writeFile(join(home, 'workload/config.json'), JSON.stringify(layer.runtimeConfig));
   await addAttestation(home, layer);
+  if (layer.gpu !== undefined) await addGpu(home, layer.gpu);
   await writeFile(join(home, 'workload/volumes'), layer.volumes.map((path) => `${path}\n`).join(''));
   if (layer.privateFolder !== undefined) await copy(layer.privateFolder, join(home, 'user_config.private'));
   // The kernel would run it as root on names that an NFS server gives: not executable, it does not.

@@ -19,6 +19,8 @@ export interface AuditSettings {
   user?: string;
   /** Settings of cc_config beside or in place of the plain ones, as YAML. */
   settings?: Readonly<Record<string, string>>;
+  /** Variables of the build. */
+  env?: Readonly<Record<string, string>>;
 }
 
 const plainSite = {
@@ -34,7 +36,10 @@ const plainSite = {
  * A development bundle whose workload is a script of test/e2e/audit, in an image of a static busybox. What the script says
  * of the VM it looks around in, {@link auditLines} reads.
  */
-export function auditBundle(script: string, { user = '', settings = {} }: AuditSettings = {}): Promise<Vm> {
+export function auditBundle(
+  script: string,
+  { user = '', settings = {}, env = {} }: AuditSettings = {},
+): Promise<Vm> {
   return useFolder(async (work) => {
     const archive = join(work, 'audit.tar');
     await writeFile(archive, await auditImage(script, user));
@@ -45,7 +50,7 @@ export function auditBundle(script: string, { user = '', settings = {} }: AuditS
     const output = join(work, 'out');
     await execa(join(projectRoot, 'bin/cvm'), ['build', '--dev', '--output', output, config], {
       cwd: work,
-      env: { XDG_STATE_HOME: built().stateHome },
+      env: { ...env, XDG_STATE_HOME: built().stateHome },
     });
     const folders = await readdir(join(output, 'target'));
     return join(output, 'target', folders.find((name) => bundleFolderPattern.test(name))!);

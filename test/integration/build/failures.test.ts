@@ -41,6 +41,20 @@ async function damaged(name: string, change: (tar: Buffer) => Buffer): Promise<v
 }
 
 describe('a build that fails', () => {
+  it('leaves nothing where the site has a GPU and the base no driver, and names what is missing', async () => {
+    await bench.configure('image.tar.gz', 'cc_gpu_mechanism: nvidia_cc\n');
+    const outcome = await bench.build();
+    expect(outcome.status).toBe(1);
+    expectOneError(
+      outcome,
+      /the base lacks the kernel module nvidia, the kernel module nvidia-uvm, .* and \d+ more things$/,
+    );
+    expect(outcome.stderr).toMatch(/^nvidia-ctk: .*; from nvidia-container-toolkit/m);
+    expect(outcome.stderr).toContain('no authorizer of cc_issuers checks the evidence of the GPU');
+    await expectNothingMade(outcome);
+    expect(await registryText()).toBeUndefined();
+  });
+
   it('leaves nothing where a byte of a layer was changed', async () => {
     await damaged('flipped.tar.gz', (tar) => {
       tar[tar.indexOf('quickstart: ')]! ^= 1;

@@ -204,4 +204,26 @@ describe('makeSiteLayer', () => {
       ),
     ).rejects.toBe(reason);
   });
+
+  it('has the driver, the units and the scripts of a GPU only where the site has one', async () => {
+    const without = await make(0o022);
+    expect(describeLayer(without).join('\n')).not.toMatch(/gpu/);
+    expect(cat(without, 'usr/lib/cvm/modules')).not.toMatch(/nvidia/);
+
+    const file = await make(0o022, { gpu: { confidential: true } });
+    const lines = describeLayer(file).join('\n');
+    for (const script of ['make-nodes', 'set-ready', 'give-devices', 'ended'])
+      expect(lines).toMatch(new RegExp(`^file usr/lib/cvm/gpu/${script} 0755 0 0`, 'm'));
+    const units = 'usr/lib/cvm/units';
+    expect(cat(file, `${units}/cvm-workload.service.d/gpu.conf`)).toMatch(/^Requires=cvm-gpu\.service$/m);
+    expect(cat(file, `${units}/cvm-gpu.service`)).toMatch(/^FailureAction=poweroff-force$/m);
+    expect(cat(file, 'usr/lib/cvm/gpu/settings')).toBe("gpu_confidential='yes'\n");
+    const modules = cat(file, 'usr/lib/cvm/modules').replaceAll(/^#.*\n/gm, '');
+    expect(modules).toBe('ecdsa_generic\necdh_generic\nnvidia\nnvidia_uvm\n');
+  });
+
+  it('takes a GPU outside of confidential-computing mode only where it is told to', async () => {
+    const file = await make(0o022, { gpu: { confidential: false } });
+    expect(cat(file, 'usr/lib/cvm/gpu/settings')).toBe("gpu_confidential='no'\n");
+  });
 });

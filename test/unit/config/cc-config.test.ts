@@ -83,6 +83,10 @@ allowed_ports: *id001
 cc_attestation: {check_frequency: 120}
 cc_cpu_mechanism: amd_sev_snp
 cc_gpu_mechanism: nvidia_cc
+cc_issuers:
+- id: gpu_authorizer
+  path: nvflare.app_opt.confidential_computing.gpu_authorizer.GPUAuthorizer
+  token_expiration: 100
 class_allow_list: [pt.Net]
 compute_env: mock
 cvm_image_name: site
