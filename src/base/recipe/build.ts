@@ -6,6 +6,7 @@ import { UserError } from '../../host/errors.ts';
 import { sha256File } from '../../host/files.ts';
 import { start, toolError } from '../../host/run.ts';
 import { squashfsOptions } from '../../host/squashfs.ts';
+import { requireNamespaces } from '../../host/user-namespaces.ts';
 import { type AptSource, hostSources, signaturesRequired, sourcesList } from '../apt.ts';
 import { type Base, type BaseMeta, openBase } from '../base.ts';
 import { checkKernel } from '../check/kernel.ts';
@@ -52,6 +53,7 @@ export async function buildBase(options: BuildBaseOptions): Promise<Base> {
   const { cache, suite, signal } = options;
   const key = await builtBaseKey(options);
   const folder = await cache.entry(cacheKind, key, async (entry) => {
+    await requireNamespaces('build the base', signal);
     const work = join(entry, 'work');
     await mkdir(work, { mode: 0o755 });
     options.progress?.('reading package lists');
