@@ -32,7 +32,7 @@ export interface Check {
   /** Stable name, `<group>.<subject>`, part of the JSON output. */
   id: string;
   title: string;
-  /** Milliseconds; 10 000 unless told otherwise. */
+  /** Milliseconds; 20 000 unless told otherwise. */
   timeLimit?: number;
   /** A `UserError` thrown counts as a problem with its message and hint. */
   run(context: CheckContext): Promise<Outcome>;

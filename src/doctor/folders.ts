@@ -12,14 +12,14 @@ const gibibyte = 2 ** 30;
  * may be too little for a workload of some size.
  */
 const needs = {
-  /** A base is 0.1 GiB when it is there, and several times that while it is made; layers come on top. */
-  cacheWithBase: { least: 1 * gibibyte, good: 3 * gibibyte },
+  /** A base takes 0.1 GiB there; the layers of a workload come on top. */
+  cacheWithBase: { least: 512 * mebibyte, good: 3 * gibibyte },
   cache: { least: 256 * mebibyte, good: 2 * gibibyte },
-  /** mmdebstrap unpacks the system with all its packages. */
-  unpacking: { least: 1.5 * gibibyte, good: 2 * gibibyte },
-  /** Base and site layer, sealed: taken from memory only where twice that is free. */
-  work: { least: 512 * mebibyte, good: 1 * gibibyte },
-  /** A bundle, as a folder and as .tgz. */
+  /** mmdebstrap unpacks the system with its packages: 0.9 GiB. */
+  unpacking: { least: 1 * gibibyte, good: 1.5 * gibibyte },
+  /** Base, site layer and workload, sealed; in memory only where twice that is free. */
+  work: { least: 256 * mebibyte, good: 1 * gibibyte },
+  /** A bundle, as a folder and as .tgz: 0.25 GiB, and the workload twice. */
   output: { least: 512 * mebibyte, good: 4 * gibibyte },
 };
 

@@ -4,7 +4,7 @@ import type { Situation } from './situation.ts';
 
 /** Checks at work at once: most start a program. */
 const atOnce = 8;
-const defaultTimeLimit = 10_000;
+const defaultTimeLimit = 20_000;
 
 /**
  * Runs all checks and returns what they found, in the groups' order. None can stop the others: what fails, or takes longer

@@ -56,7 +56,7 @@ function usesText(uses: readonly Step[]): string {
 }
 
 /** Time for a program to tell its version, in milliseconds. */
-const versionTime = 5_000;
+const versionTime = 8_000;
 
 /**
  * Starts a program and returns what it printed. Whatever it is, it ends in time, with all that it started: it gets a
