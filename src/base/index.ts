@@ -1,4 +1,5 @@
 /** The base system and the firmware: found, fetched, built, checked. */
+export { type ReachableSuite, reachableSuites } from './apt-reach.ts';
 export type { Base } from './base.ts';
 export { requireGpuSupport } from './check/gpu.ts';
 export {

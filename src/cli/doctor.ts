@@ -1,17 +1,40 @@
-import { kvmUsable } from '../boot/index.ts';
+import {
+  checkGroups,
+  installPackages,
+  isUsable,
+  lookAround,
+  packagesToInstall,
+  renderJson,
+  renderText,
+  runChecks,
+} from '../doctor/index.ts';
 import { exitStatus } from '../host/errors.ts';
-import { locateTool, missingPackages, type ToolName, tools } from '../host/tools.ts';
+import { handleSignals } from '../host/signals.ts';
+import { mayColour } from '../report/select.ts';
 
-/** `cvm doctor`: one line a tool; status 1 where the builder could not work. */
-export async function doctorCommand(): Promise<void> {
-  for (const [name, { purpose }] of Object.entries(tools)) {
-    const path = locateTool(name as ToolName);
-    process.stdout.write(`${path === undefined ? 'MISSING' : 'ok     '}  ${name.padEnd(18)}  ${purpose}\n`);
+export interface DoctorFlags {
+  config?: string;
+  offline?: boolean;
+  fix?: boolean;
+  json?: boolean;
+}
+
+/** `cvm doctor`: status 1 where a build on this machine would fail. `--fix` was asked for, so it asks nothing more. */
+export async function doctorCommand(flags: DoctorFlags): Promise<void> {
+  using interruption = handleSignals();
+  const { signal } = interruption;
+  const look = async () => runChecks(checkGroups, await lookAround(flags), signal);
+  let results = await look();
+  let fixed = true;
+  if (flags.fix) {
+    const packages = packagesToInstall(results);
+    if (packages.length > 0) {
+      fixed = await installPackages(packages, signal);
+      results = await look();
+    } else process.stderr.write('no package is missing\n');
   }
-  const kvm = (await kvmUsable()) ? 'usable' : 'not usable: development boots run under TCG, slower';
-  process.stdout.write(`kvm: ${kvm}\n`);
-  const missing = missingPackages();
-  if (missing.length === 0) return;
-  process.stdout.write(`hint: apt-get install ${missing.join(' ')}\n`);
-  process.exitCode = exitStatus.failed;
+  const colour = mayColour(process.stdout, process.env);
+  const text = flags.json ? renderJson(results) : renderText(checkGroups, results, { colour });
+  process.stdout.write(`${text}\n`);
+  if (!isUsable(results) || !fixed) process.exitCode = exitStatus.failed;
 }

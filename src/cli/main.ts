@@ -145,8 +145,12 @@ function program(): Command {
 
   cvm
     .command('doctor')
-    .description('check that this machine has what the builder needs')
-    .action(async () => (await import('./doctor.ts')).doctorCommand());
+    .description('check that this machine has what the builder needs, and say what to do where it has not')
+    .option('--config <builder.yml>', 'settings; the builder.yml beside cvm_build.sh unless given')
+    .option('--offline', 'ask neither the key broker nor the package archives')
+    .option('--fix', 'install missing packages by apt-get, as root or by sudo; asks nothing')
+    .option('--json', 'print JSON')
+    .action(async (options) => (await import('./doctor.ts')).doctorCommand(options));
 
   return cvm;
 }

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { type Cache, contentKey } from '../../graph/cache.ts';
 import { exitStatus, UserError } from '../../host/errors.ts';
 import { sha256File } from '../../host/files.ts';
+import { requireNamespaces } from '../../host/user-namespaces.ts';
 import { PrivateApt, sourcesList } from '../apt.ts';
 import { type Base, type BaseMeta, openBase } from '../base.ts';
 import { checkKernel } from '../check/kernel.ts';
@@ -84,6 +85,7 @@ export async function forgetBase(cache: Cache, recipe: BaseRecipe): Promise<void
 export async function buildBase(options: BuildBaseOptions): Promise<Base> {
   const { cache, signal, progress } = options;
   const folder = await cache.entry(cacheKind, await builtBaseKey(options), async (entry) => {
+    await requireNamespaces('build the base', signal);
     const work = join(entry, 'work');
     await mkdir(work, { mode: 0o755 });
     const { suite, epoch } = await install(options, work, join(entry, 'base.squashfs'));

@@ -1,6 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
+import { TLSSocket } from 'node:tls';
 import { exitStatus, messageOf, UserError } from '../../host/errors.ts';
 
 /** One request. Paths begin at the KBS's root, e.g. `/kbs/v0/resource-policy`. */
@@ -20,6 +21,8 @@ export interface KbsReply {
   /** `Location`, `Date` as sent. */
   location: string | undefined;
   date: string | undefined;
+  /** When the server's own certificate ends; absent over http and where the session was taken up again. */
+  certificateEnds?: Date;
   body: Buffer;
 }
 
@@ -102,6 +105,7 @@ async function exchange(
   const outgoing = send(url, { method, headers, agent, signal }, answered.resolve);
   outgoing.on('error', answered.reject).end(body);
   const message = await answered.promise;
+  const certificateEnds = endOfCertificate(message);
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of message as AsyncIterable<Buffer>) {
@@ -112,7 +116,19 @@ async function exchange(
   }
   const { location, date } = message.headers;
   const type = (message.headers['content-type'] ?? '').split(';')[0]!.trim().toLowerCase();
-  return { status: message.statusCode!, type, location, date, body: Buffer.concat(chunks) };
+  return {
+    status: message.statusCode!,
+    type,
+    location,
+    date,
+    ...(certificateEnds === undefined ? {} : { certificateEnds }),
+    body: Buffer.concat(chunks),
+  };
+}
+
+function endOfCertificate({ socket }: IncomingMessage): Date | undefined {
+  const ends = socket instanceof TLSSocket ? Date.parse(socket.getPeerCertificate().valid_to) : Number.NaN;
+  return Number.isNaN(ends) ? undefined : new Date(ends);
 }
 
 function checkedAddress(text: string, ca: string | undefined): URL {

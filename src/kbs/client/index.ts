@@ -3,6 +3,7 @@ export { defaultIdentity } from './admin-token.ts';
 export { check } from './check.ts';
 export { type AdminCredential, readCredential } from './credential.ts';
 export type { Finding, FindingId } from './finding.ts';
+export { type FirstContact, firstContact } from './first-contact.ts';
 export { type Kbs, type KbsOptions, openKbs } from './kbs.ts';
 export { destroyKeyFile, findKeyFiles } from './key-files.ts';
 export { type Pushed, type PushInput, push } from './push.ts';

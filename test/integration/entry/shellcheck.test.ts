@@ -4,7 +4,14 @@ import { shellcheck, shellScripts } from '../../report/shell-scripts.ts';
 const scripts = shellScripts();
 
 it('finds the entry scripts', () => {
-  const entries = ['cvm_build.sh', 'bin/cvm', 'bin/lib/setup.sh', 'test/run', '.ci/run'];
+  const entries = [
+    'cvm_build.sh',
+    'bin/cvm',
+    'bin/lib/install-packages',
+    'bin/lib/setup.sh',
+    'test/run',
+    '.ci/run',
+  ];
   expect(scripts).toEqual(expect.arrayContaining(entries));
 });
 
