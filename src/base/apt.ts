@@ -49,6 +49,9 @@ export class PrivateApt {
       ...signaturesRequired,
       ['Acquire::IndexTargets::deb::DEP-11::DefaultEnabled', 'false'],
       ['Acquire::Languages', 'none'],
+      // A host may have i386 as well, whose essential packages would come along.
+      ['APT::Architecture', 'amd64'],
+      ['APT::Architectures', 'amd64'],
     ]
       .map(([name, value]) => `${name}=${value}`)
       .concat(extra)

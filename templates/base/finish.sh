@@ -20,7 +20,7 @@ chroot "$root" dpkg-query -W -f '${Package}\t${Version}\t${Architecture}\t${sour
   LC_ALL=C sort > "$root/usr/share/cvm-packages.tsv"
 
 # A base has no apt, and what apt was told of mirrors is the build host's.
-rm -rf "$root/var/cache/apt" "$root/var/lib/apt" "$root/etc/apt/sources.list"
+rm -rf "$root/var/cache/apt" "$root/var/lib/apt" "$root"/etc/apt/sources.list*
 
 # Not /tmp: mmdebstrap keeps its apt configuration there until the end, and empties it itself.
 "$here/clean.sh" "$root"

@@ -27,7 +27,8 @@ const emptySystem = [
 ].flatMap((option) => ['-o', option]);
 
 /** The essential packages of a suite, as mmdebstrap selects them. */
-const essential = (suite: string) => `?narrow(?or(?archive(^${suite}$),?codename(^${suite}$)),?essential)`;
+const essential = (suite: string) =>
+  `?narrow(?or(?archive(^${suite}$),?codename(^${suite}$)),?architecture(amd64),?essential)`;
 
 /**
  * The packages, with all that they depend on, for an empty system. `apt` has read the package lists.

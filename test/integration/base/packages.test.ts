@@ -20,6 +20,7 @@ beforeAll(async () => {
     await pack('tool', 'Depends: helper\nRecommends: other\n', built),
     await pack('helper', '', built - 50),
     await pack('other', '', built + 1000),
+    await pack('shell', 'Essential: yes\n', built + 1000, 'i386'),
   ];
   await writeFile(join(folder, 'archive/Packages'), entries.join('\n'));
   await writeFile(join(folder, 'archive/Release'), 'Suite: trial\nCodename: trial\n');
@@ -28,12 +29,12 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true }));
 
 /** Makes a .deb and returns its paragraph of a package list. */
-async function pack(name: string, fields: string, time: number): Promise<string> {
-  const tree = join(folder, name);
+async function pack(name: string, fields: string, time: number, architecture = 'all'): Promise<string> {
+  const tree = join(folder, `${name}_${architecture}`);
   await mkdir(join(tree, 'DEBIAN'), { recursive: true });
-  const control = `Package: ${name}\nVersion: 1\nArchitecture: all\nMaintainer: nobody <nobody@example.org>\nDescription: trial\n${fields}`;
+  const control = `Package: ${name}\nVersion: 1\nArchitecture: ${architecture}\nMaintainer: nobody <nobody@example.org>\nDescription: trial\n${fields}`;
   await writeFile(join(tree, 'DEBIAN/control'), control);
-  const file = `${name}_1_all.deb`;
+  const file = `${name}_1_${architecture}.deb`;
   const env = { ...process.env, SOURCE_DATE_EPOCH: String(time) };
   execFileSync('dpkg-deb', ['--root-owner-group', '--build', tree, join(folder, 'archive', file)], { env });
   const { hex, size } = await sha256File(join(folder, 'archive', file));
