@@ -17,6 +17,7 @@ import { findKeyBroker, knownKeyBroker } from './build/key-broker.ts';
 import { pushBuilt, pushesAfterBuild } from './build/push-built.ts';
 import { runtimeAttestation } from './build/runtime-attestation.ts';
 import type { BuildSettings } from './build/settings.ts';
+import { usableBase, wholeBase } from './build/usable-base.ts';
 import { shareSettings, userDataFolder } from './build/user-data.ts';
 import { commandLine, measureLaunch, packBundle } from './bundle/index.ts';
 import { makeDrive, readStartupKit } from './drives/index.ts';
@@ -57,18 +58,23 @@ const identity = cvm.task('identity', {
 
 const base = cvm.task('base', {
   title: 'Base system',
-  cached: async ({ options: { settings, cache } }) =>
-    !settings.refreshBase && ((await cachedBase(cache, baseRecipe(settings))) ?? false),
+  cached: async ({ options: { settings, cache } }) => {
+    const known = settings.refreshBase ? undefined : await cachedBase(cache, baseRecipe(settings));
+    return known !== undefined && wholeBase(cache, known);
+  },
   run: async ({ options: { settings, cache }, ...context }) => {
     const recipe = baseRecipe(settings);
     if (settings.refreshBase) await forgetBase(cache, recipe);
     const known = await cachedBase(cache, recipe);
-    if (known === undefined) return buildBase({ cache, ...recipe, ...context });
+    const options = { settings, cache };
+    if (known === undefined) {
+      return usableBase(await buildBase({ cache, ...recipe, ...context }), options, context);
+    }
     context.usedCache();
     const days = Math.floor((Date.now() - Date.parse(known.builtAt)) / 86_400_000);
     if (days > 30)
       context.warn(`the base is ${days} days old: --refresh-base brings today's security updates`);
-    return known;
+    return usableBase(known, options, context);
   },
 });
 

@@ -27,6 +27,9 @@ export const tools = {
   fakeroot: { package: 'fakeroot', purpose: 'make drives that root owns' },
   mmdebstrap: { package: 'mmdebstrap', purpose: 'build the default base' },
   newuidmap: { package: 'uidmap', purpose: 'build the default base as an ordinary account' },
+  newgidmap: { package: 'uidmap', purpose: 'complete a base as an ordinary account' },
+  unshare: { package: 'util-linux', purpose: 'complete a base apart from the host' },
+  nsenter: { package: 'util-linux', purpose: 'complete a base apart from the host' },
   'apt-get': { package: 'apt', purpose: 'fetch the firmware' },
   'dpkg-deb': { package: 'dpkg', purpose: 'open the firmware package' },
   'dracut-install': {

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Runs inside mmdebstrap as its customize hook: $1 is the new root, CVM_MODULES the list of kernel modules
-# to keep. Trims the kernel's modules to that list and removes what differs from one build to the next.
+# to keep. Trims the kernel's modules to that list and removes what differs from one build to the next. On a base that it has
+# finished before it does the same again (complete.sh, where $1 is /).
 set -eu
 root=$1
 kernel=$(basename "$(find "$root/usr/lib/modules" -mindepth 1 -maxdepth 1 -type d | sort -V | tail -n 1)")
@@ -27,8 +28,11 @@ done
 find "$modules" -type d -empty -delete
 chroot "$root" depmod "$kernel"
 
-cp "$root/boot/vmlinuz-$kernel" "$root/boot/vmlinuz"
-cp "$root/boot/config-$kernel" "$root/boot/config"
+# The plain names stay where they are this kernel's already.
+if [ -e "$root/boot/vmlinuz-$kernel" ]; then
+  cp "$root/boot/vmlinuz-$kernel" "$root/boot/vmlinuz"
+  cp "$root/boot/config-$kernel" "$root/boot/config"
+fi
 rm -f "$root"/boot/*-"$kernel" "$root"/initrd.img* "$root"/vmlinuz*
 # shellcheck disable=SC2016 # dpkg-query fills in these names
 chroot "$root" dpkg-query -W -f '${Package}\t${Version}\n' | LC_ALL=C sort > "$root/usr/share/cvm-packages.tsv"

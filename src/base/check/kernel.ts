@@ -21,9 +21,14 @@ export const requiredModules: Record<string, string> = {
 
 /** `sev-guest.ko.xz` -> `sev_guest`: modprobe treats dashes and underscores alike. */
 function moduleName(path: string): string {
-  return basename(path)
-    .replace(/\.ko(\.(xz|zst|gz))?$/, '')
-    .replaceAll('-', '_');
+  return basename(path).replace(moduleEnding, '').replaceAll('-', '_');
+}
+
+const moduleEnding = /\.ko(\.(xz|zst|gz))?$/;
+
+/** Path of a module's file, or undefined where it is none: built in, or absent. */
+export function moduleFile(name: string, paths: readonly string[]): string | undefined {
+  return paths.find((path) => moduleEnding.test(path) && moduleName(path) === name);
 }
 
 /**
@@ -32,7 +37,7 @@ function moduleName(path: string): string {
  * @param builtin text of its modules.builtin
  */
 export function missingModules(paths: string[], builtin: string): string[] {
-  const modules = paths.filter((path) => /\.ko(\.(xz|zst|gz))?$/.test(path));
+  const modules = paths.filter((path) => moduleEnding.test(path));
   const present = new Set([...modules, ...builtin.split('\n')].map(moduleName));
   return Object.keys(requiredModules).filter((name) => !present.has(name));
 }
