@@ -16,7 +16,7 @@ export async function wholeBase(cache: Cache, found: Base): Promise<Base> {
  */
 export async function usableBase(
   found: Base,
-  { settings, cache }: { settings: BuildSettings; cache: Cache },
+  { settings, cache }: { settings: Pick<BuildSettings, 'kind' | 'site'>; cache: Cache },
   { signal, warn }: Pick<TaskContext<unknown>, 'signal' | 'warn'>,
 ): Promise<Base> {
   const base = await wholeBase(cache, found);

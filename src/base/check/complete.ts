@@ -6,7 +6,7 @@ import { sha256File } from '../../host/files.ts';
 import { type Base, type BaseMeta, baseKind, openBase } from '../base.ts';
 import { addPackages } from './add-packages.ts';
 import { type BaseReport, inspectBase } from './inspect.ts';
-import { checkKernel } from './kernel.ts';
+import { takeKernel } from './kernel.ts';
 import { PrivateCopy } from './private-copy.ts';
 import { missingLine, packagesOf } from './require.ts';
 
@@ -21,7 +21,7 @@ export interface CompleteOptions {
 }
 
 /** A base has one completion at most, so that it is found by the base alone. */
-const completionKey = (id: string) => contentKey('completed', '1', id);
+export const completionKey = (id: string) => contentKey('completed', '1', id);
 
 /** What an earlier {@link completeBase} made of a base, if it did. */
 export async function completedBase(cache: Cache, base: Pick<Base, 'id'>): Promise<Base | undefined> {
@@ -49,6 +49,7 @@ export async function completeBase(options: CompleteOptions): Promise<Base | und
   const packages = packagesOf(report.missing);
   const folder = await cache.entry(baseKind, completionKey(base.id), async (entry) => {
     const squashfs = join(entry, 'base.squashfs');
+    progress?.('programs of the image are run for this: apart from the host, with its network');
     progress?.('unpacking a private copy');
     await using copy = await PrivateCopy.unpack(base.squashfs, signal);
     progress?.(`installing ${packages.join(', ')}`);
@@ -62,7 +63,7 @@ export async function completeBase(options: CompleteOptions): Promise<Base | und
         details: missing.map(missingLine),
       });
     }
-    const kernelRelease = await checkKernel(entry, signal);
+    const kernelRelease = await takeKernel(entry, signal);
     const { hex: id } = await sha256File(squashfs, { signal });
     const origin = `${base.origin}, completed with ${packages.join(', ')}`;
     const meta: BaseMeta = { id, kernelRelease, origin, builtAt: new Date().toISOString() };

@@ -1,6 +1,6 @@
 import { isAtLeast, kernelPackage } from './distribution.ts';
 import type { BaseReport, InspectOptions, Missing } from './inspect.ts';
-import { missingModules, moduleFile, requiredModules } from './kernel.ts';
+import { missingModules, moduleFile, newestRelease, requiredModules } from './kernel.ts';
 import { configNotes, missingOptions, parseKernelConfig } from './kernel-config.ts';
 import { factNotes, kernelFacts } from './kernel-facts.ts';
 import { readKernelImage } from './kernel-image.ts';
@@ -18,7 +18,7 @@ export async function inspectKernel(
 ): Promise<void> {
   const lack = (what: string, why: string) =>
     report.missing.push({ what, why, need: 'boot', package: kernelPackage } satisfies Missing);
-  const release = newestRelease(tree);
+  const release = newestRelease(tree.paths);
   const bytes =
     release === undefined
       ? undefined
@@ -77,12 +77,4 @@ async function inspectModules(
   if (sample[0] && bytes && !(await isSigned(sample[0], bytes, signal))) {
     lack('signed kernel modules', 'under lockdown the kernel loads no others');
   }
-}
-
-/** The kernel that is used where there are several: the newest with modules. */
-function newestRelease(tree: BaseTree): string | undefined {
-  const releases = tree
-    .names('/usr/lib/modules')
-    .filter((name) => tree.find(`/usr/lib/modules/${name}/kernel`)?.type === 'dir');
-  return releases.sort(new Intl.Collator('en', { numeric: true }).compare).at(-1);
 }

@@ -43,6 +43,15 @@ export function missingModules(paths: string[], builtin: string): string[] {
 }
 
 /**
+ * Release of the kernel that is used where a base has several: the newest that has modules.
+ * @param paths everything in the base, without leading slash
+ */
+export function newestRelease(paths: readonly string[]): string | undefined {
+  const releases = paths.flatMap((path) => /^usr\/lib\/modules\/([^/]+)\/kernel$/.exec(path)?.[1] ?? []);
+  return releases.sort(new Intl.Collator('en', { numeric: true }).compare).at(-1);
+}
+
+/**
  * Checks the kernel of the base.squashfs in `folder` and puts `vmlinuz` and `packages.tsv` beside it.
  * @returns the kernel release
  * @throws UserError naming what the kernel lacks.
@@ -50,14 +59,7 @@ export function missingModules(paths: string[], builtin: string): string[] {
 export async function checkKernel(folder: string, signal?: AbortSignal): Promise<string> {
   const image = join(folder, 'base.squashfs');
   const paths = await listSquashfs(image, signal);
-  const release = paths
-    .map((path) => /^usr\/lib\/modules\/([^/]+)\/kernel$/.exec(path)?.[1])
-    .find((name) => name);
-  if (release === undefined || !paths.includes('boot/vmlinuz')) {
-    throw new UserError('cannot use the base: it holds no kernel', {
-      hint: 'the base needs linux-image-amd64',
-    });
-  }
+  const release = releaseOf(paths);
   const builtin = await readSquashfsFile(image, `usr/lib/modules/${release}/modules.builtin`, { signal });
   const [missing] = missingModules(paths, builtin.toString('utf8'));
   if (missing !== undefined) {
@@ -66,6 +68,18 @@ export async function checkKernel(folder: string, signal?: AbortSignal): Promise
       { hint: "install linux-image-amd64 in the base (Debian's cloud kernel, for one, has no sev-guest)" },
     );
   }
+  return takeKernel(folder, signal);
+}
+
+/**
+ * Puts `vmlinuz` and `packages.tsv` of the base.squashfs in `folder` beside it, whatever the kernel lacks: for a base that is
+ * still to be completed.
+ * @returns the kernel release
+ * @throws UserError where there is no kernel.
+ */
+export async function takeKernel(folder: string, signal?: AbortSignal): Promise<string> {
+  const image = join(folder, 'base.squashfs');
+  const release = releaseOf(await listSquashfs(image, signal));
   await writeFile(
     join(folder, 'vmlinuz'),
     await readSquashfsFile(image, 'boot/vmlinuz', { limit: 1 << 28, signal }),
@@ -73,4 +87,12 @@ export async function checkKernel(folder: string, signal?: AbortSignal): Promise
   const packages = await readSquashfsFile(image, 'usr/share/cvm-packages.tsv', { limit: 1 << 24, signal });
   await writeFile(join(folder, 'packages.tsv'), packages);
   return release;
+}
+
+function releaseOf(paths: readonly string[]): string {
+  const release = newestRelease(paths);
+  if (release !== undefined && paths.includes('boot/vmlinuz')) return release;
+  throw new UserError('cannot use the base: it holds no kernel', {
+    hint: 'the base needs linux-image-amd64',
+  });
 }

@@ -11,7 +11,6 @@ export async function completeCommand(named: string | undefined, flags: BaseSubj
   const report = await openReport();
   try {
     const { cache, base } = await baseSubject(named, flags, signal);
-    report.note('programs of the image are run for this: apart from the host, with its network');
     const whole = await completeBase({
       cache,
       base,
