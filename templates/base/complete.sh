@@ -7,7 +7,7 @@ set -eu
 umask 022
 # No initrd: the CVM has its own.
 export DEBIAN_FRONTEND=noninteractive DEBCONF_NONINTERACTIVE_SEEN=true INITRD=No
-export LC_ALL=C.UTF-8 HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin
+export LC_ALL=C.UTF-8 HOME=/root TMPDIR=/tmp PATH=/usr/sbin:/usr/bin:/sbin:/bin
 
 policy=/usr/sbin/policy-rc.d
 if [ -e "$policy" ] || [ -L "$policy" ]; then mv "$policy" "$policy.kept"; fi
