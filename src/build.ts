@@ -4,7 +4,7 @@ import { buildBase, cachedBase, findFirmware, forgetBase, localFirmware } from '
 import { acceptFirmware } from './build/accept-firmware.ts';
 import { baseRecipe } from './build/base-recipe.ts';
 import { completeBundle } from './build/complete-bundle.ts';
-import { fitForGpu, gpuOfSite } from './build/gpu.ts';
+import { gpuOfSite } from './build/gpu.ts';
 import { handOver } from './build/hand-over.ts';
 import { newIdentity } from './build/identity.ts';
 import { initrdOfSite } from './build/initrd-of-site.ts';
@@ -12,6 +12,7 @@ import { findKeyBroker, knownKeyBroker } from './build/key-broker.ts';
 import { pushBuilt, pushesAfterBuild } from './build/push-built.ts';
 import { runtimeAttestation } from './build/runtime-attestation.ts';
 import type { BuildSettings } from './build/settings.ts';
+import { usableBase, wholeBase } from './build/usable-base.ts';
 import { shareSettings, userDataFolder } from './build/user-data.ts';
 import { commandLine, measureLaunch, packBundle } from './bundle/index.ts';
 import { makeDrive, readStartupKit } from './drives/index.ts';
@@ -51,19 +52,23 @@ const identity = cvm.task('identity', {
 
 const base = cvm.task('base', {
   title: 'Base system',
-  cached: async ({ options: { settings, cache } }) =>
-    !settings.refreshBase && ((await cachedBase(cache, baseRecipe(settings.builder))) ?? false),
+  cached: async ({ options: { settings, cache } }) => {
+    const known = settings.refreshBase ? undefined : await cachedBase(cache, baseRecipe(settings.builder));
+    return known !== undefined && wholeBase(cache, known);
+  },
   run: async ({ options: { settings, cache }, ...context }) => {
     const recipe = baseRecipe(settings.builder);
     if (settings.refreshBase) await forgetBase(cache, recipe);
     const known = await cachedBase(cache, recipe);
-    if (known === undefined)
-      return fitForGpu(await buildBase({ cache, ...recipe, ...context }), settings, context);
+    const options = { settings, cache };
+    if (known === undefined) {
+      return usableBase(await buildBase({ cache, ...recipe, ...context }), options, context);
+    }
     context.usedCache();
     const days = Math.floor((Date.now() - Date.parse(known.builtAt)) / 86_400_000);
     if (days > 30)
       context.warn(`the base is ${days} days old: --refresh-base brings today's security updates`);
-    return fitForGpu(known, settings, context);
+    return usableBase(known, options, context);
   },
 });
 

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Cache } from '../graph/cache.ts';
 
 /** A base system in the cache. */
 export interface Base {
@@ -34,4 +35,19 @@ export async function openBase(folder: string): Promise<Base> {
     kernel: join(folder, 'vmlinuz'),
     packages: join(folder, 'packages.tsv'),
   };
+}
+
+/** Cache entries that are bases. */
+export const baseKind = 'base';
+
+/** Every base in the cache whose id begins so, or in whose entry's key does. */
+export async function knownBases(cache: Cache, beginning: string): Promise<Base[]> {
+  const bases: Base[] = [];
+  for (const { kind, key } of await cache.list()) {
+    if (kind !== baseKind) continue;
+    const folder = await cache.lookup(kind, key);
+    const base = folder && (await openBase(folder));
+    if (base && (base.id.startsWith(beginning) || key.startsWith(beginning))) bases.push(base);
+  }
+  return bases;
 }

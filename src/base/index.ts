@@ -1,7 +1,11 @@
 /** The base system and the firmware: found, fetched, built, checked. */
 export { type ReachableSuite, reachableSuites } from './apt-reach.ts';
-export type { Base } from './base.ts';
+export { type Base, knownBases } from './base.ts';
+export { type CompleteOptions, completeBase, completedBase } from './check/complete.ts';
 export { requireGpuSupport } from './check/gpu.ts';
+export { type BaseReport, type Found, inspectBase, type Missing } from './check/inspect.ts';
+export type { Need } from './check/programs.ts';
+export { remedy, requireBase } from './check/require.ts';
 export {
   type FindFirmwareOptions,
   type FoundFirmware,

@@ -38,13 +38,34 @@ export async function readSquashfsFile(
   }
 }
 
-/** Paths of everything in a squashfs, without a leading slash. Names with newlines are not expected in a base. */
-export async function listSquashfs(image: string, signal?: AbortSignal): Promise<string[]> {
+/** An entry of a squashfs. */
+export interface SquashfsEntry {
+  /** As rdsquashfs names it: `file`, `dir`, `slink`, `nod`, `pipe` or `sock`. */
+  type: string;
+  /** Without a leading slash. */
+  path: string;
+  /** Permission bits, set-id and sticky included. */
+  mode: number;
+  /** What a symbolic link holds. */
+  target?: string;
+}
+
+/** Everything in a squashfs. Names with newlines are not expected in a base. */
+export async function describeSquashfs(image: string, signal?: AbortSignal): Promise<SquashfsEntry[]> {
   const text = await run('rdsquashfs', ['--describe', image], { signal });
-  return text
-    .split('\n')
-    .map((line) => /^\w+ (?:"((?:[^"\\]|\\.)*)"|(\S+)) /.exec(line))
-    .flatMap((match) => (match === null ? [] : [(match[1] ?? match[2] ?? '').replace(/^\//, '')]));
+  return text.split('\n').flatMap((line) => {
+    const match = /^(\w+) (?:"((?:[^"\\]|\\.)*)"|(\S+)) ([0-7]+) \d+ \d+(?: (.*))?$/.exec(line);
+    if (match === null) return [];
+    const [, type = '', quoted, plain = '', mode = '', rest] = match;
+    const path = (quoted?.replaceAll(/\\(["\\])/g, '$1') ?? plain).replace(/^\//, '');
+    const entry = { type, path, mode: Number.parseInt(mode, 8) };
+    return [type === 'slink' && rest !== undefined ? { ...entry, target: rest } : entry];
+  });
+}
+
+/** Paths of everything in a squashfs, without a leading slash. */
+export async function listSquashfs(image: string, signal?: AbortSignal): Promise<string[]> {
+  return (await describeSquashfs(image, signal)).map(({ path }) => path);
 }
 
 /**

@@ -2,7 +2,7 @@
 # finish.sh ROOT
 #
 # mmdebstrap's customize hook: makes a base of the freshly installed system ROOT. modules.txt beside it lists the kernel
-# modules to keep.
+# modules to keep. A base that it has finished before is finished again (complete.sh).
 set -eu
 root=$1
 here=$(dirname -- "$0")
@@ -11,8 +11,10 @@ kernel=$(basename "$(find "$root/usr/lib/modules" -mindepth 1 -maxdepth 1 -type 
 "$here/trim-modules.sh" "$root" "$here/modules.txt" "$kernel"
 
 # One kernel, under names that do not change with its release (Ubuntu's are links). The initrd is the builder's own.
-cp --remove-destination "$root/boot/vmlinuz-$kernel" "$root/boot/vmlinuz"
-cp --remove-destination "$root/boot/config-$kernel" "$root/boot/config"
+if [ -e "$root/boot/vmlinuz-$kernel" ]; then
+  cp --remove-destination "$root/boot/vmlinuz-$kernel" "$root/boot/vmlinuz"
+  cp --remove-destination "$root/boot/config-$kernel" "$root/boot/config"
+fi
 rm -f "$root"/boot/*-"$kernel" "$root"/boot/*.old "$root"/boot/initrd.img "$root"/initrd.img* "$root"/vmlinuz*
 
 # shellcheck disable=SC2016 # dpkg-query fills in these names

@@ -13,4 +13,24 @@ export function addBaseCommands(base: Command): void {
     )
     .option('--refresh', 'with the packages of today, also where the cache has a base')
     .action(async (options) => (await import('./build.ts')).baseBuildCommand(options));
+
+  const subject =
+    'squashfs file, or beginning of the id of a base in the cache; the base built here unless given';
+
+  base
+    .command('inspect')
+    .description('show what a base has and lacks of what a CVM needs, and what it brings in vain')
+    .argument('[base]', subject)
+    .option('--config <builder.yml>', 'settings; the builder.yml beside cvm_build.sh unless given')
+    .option('--json', 'print JSON')
+    .action(async (named, options) => (await import('./inspect.ts')).inspectCommand(named, options));
+
+  base
+    .command('complete')
+    .description(
+      "add the packages that a base lacks, from its own apt sources; runs the image's programs, apart from the host",
+    )
+    .argument('[base]', subject)
+    .option('--config <builder.yml>', 'settings; the builder.yml beside cvm_build.sh unless given')
+    .action(async (named, options) => (await import('./complete.ts')).completeCommand(named, options));
 }

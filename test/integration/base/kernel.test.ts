@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { checkKernel, requiredModules } from '../../../src/base/check/kernel.ts';
+import { checkKernel, requiredModules, takeKernel } from '../../../src/base/check/kernel.ts';
 
 const release = '6.1.0-18-amd64';
 const modules = `usr/lib/modules/${release}`;
@@ -65,5 +65,19 @@ describe('checkKernel', () => {
   it('refuses what is no squashfs', async () => {
     await writeFile(join(folder, 'base.squashfs'), 'x'.repeat(4096));
     await expect(checkKernel(folder)).rejects.toMatchObject({ name: 'UserError' });
+  });
+});
+
+describe('takeKernel', () => {
+  it('takes the kernel of a base that is still to be completed', async () => {
+    const { [`${modules}/kernel/drivers/sev-guest.ko.xz`]: _, ...files } = complete();
+    await base(files);
+    expect(await takeKernel(folder)).toBe(release);
+    expect(await readFile(join(folder, 'packages.tsv'), 'utf8')).toBe('systemd\t252\n');
+  });
+
+  it('refuses a base without kernel', async () => {
+    await base({ 'usr/bin/true': '' });
+    await expect(takeKernel(folder)).rejects.toThrow('it holds no kernel');
   });
 });

@@ -4,17 +4,11 @@ import { basename, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { templatePath } from '../../../src/host/template.ts';
 import { readList } from '../../../src/initrd/collect.ts';
+import { builtins, commandWords, functionsOf } from '../../support/shell-words.ts';
 
 const busybox = new Set(execFileSync('busybox', ['--list'], { encoding: 'utf8' }).split('\n'));
 const applets = (await readList('applets.txt')).flatMap((line) => line.split(/\s+/));
 const programs = (await readList('programs.txt')).map((path) => basename(path));
-
-/** What the shell of busybox knows by itself. */
-const builtins = new Set(
-  'if then else elif fi for while until do done case esac in function ! { } [[ . : alias break cd command continue eval exec exit export getopts hash let local printf pwd read readonly return set shift source test times trap type ulimit umask unset wait echo [ true false'.split(
-    ' ',
-  ),
-);
 
 /** Scripts of the initrd, and all functions that any of them defines. */
 async function scripts(): Promise<{ files: Map<string, string>; functions: Set<string> }> {
@@ -22,22 +16,8 @@ async function scripts(): Promise<{ files: Map<string, string>; functions: Set<s
   const paths = [templatePath('initrd/init'), ...(await readdir(library)).map((name) => join(library, name))];
   const files = new Map<string, string>();
   for (const path of paths) files.set(basename(path), await readFile(path, 'utf8'));
-  const functions = [...files.values()].flatMap((text) =>
-    [...text.matchAll(/^([a-z_]+)\(\) *[({]/gm)].map((match) => match[1]!),
-  );
+  const functions = [...files.values()].flatMap(functionsOf);
   return { files, functions: new Set(functions) };
-}
-
-/** Words in the place of a command. Approximate on purpose: it may miss one, but invents none. */
-function commandWords(script: string): Set<string> {
-  const code = script
-    .replace(/\\\n/g, ' ')
-    .replace(/'[^']*'/g, "''")
-    .replace(/(^|\s)#.*$/gm, '')
-    .replace(/^\s*[^()\n]+\)(?=\s)/gm, '\n');
-  const place =
-    /(?:^|[;&|]|\$\(|[({]\s|\b(?:if|then|else|elif|while|until|do|exec|command|!)\s)\s*((?:[A-Za-z_]\w*=(?:"[^"]*"|\S*)\s+)*)([a-z][\w.-]*)(?=[\s;)|&]|$)/gm;
-  return new Set([...code.matchAll(place)].map((match) => match[2]!));
 }
 
 describe('the initrd', () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { missingModules, requiredModules } from '../../../src/base/check/kernel.ts';
+import { missingModules, newestRelease, requiredModules } from '../../../src/base/check/kernel.ts';
 
 const folder = 'usr/lib/modules/6.1.0-18-amd64/kernel';
 const names = Object.keys(requiredModules);
@@ -38,5 +38,21 @@ describe('missingModules', () => {
     const others = [`${folder}/squashfs`, `${folder}/squashfs.txt`, `${folder}/my_squashfs.ko`, 'squashfs'];
     const rest = files(...names.filter((name) => name !== 'squashfs'));
     expect(missingModules([...others, ...rest], '')).toEqual(['squashfs']);
+  });
+});
+
+describe('newestRelease', () => {
+  const paths = (...releases: string[]) => releases.map((release) => `usr/lib/modules/${release}/kernel`);
+
+  it('compares numbers as numbers', () => {
+    expect(newestRelease(paths('6.1.0-9-amd64', '6.1.0-56-amd64', '6.1.0-10-amd64'))).toBe('6.1.0-56-amd64');
+    expect(newestRelease(paths('6.8.0-60-generic', '6.11.0-9-generic'))).toBe('6.11.0-9-generic');
+  });
+
+  it('counts no folder without modules of a kernel', () => {
+    expect(
+      newestRelease(['usr/lib/modules/6.12.0', 'usr/lib/modules/6.12.0/updates', ...paths('6.1.0')]),
+    ).toBe('6.1.0');
+    expect(newestRelease(['usr/lib/modules'])).toBeUndefined();
   });
 });
