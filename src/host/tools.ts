@@ -15,6 +15,7 @@ export interface Tool {
 /** The one table of host tools: `cvm doctor`, the set-up and every error message read it. */
 export const tools = {
   'qemu-img': { package: 'qemu-utils', purpose: 'make qcow2 drives' },
+  'qemu-nbd': { package: 'qemu-utils', purpose: 'read disk images' },
   'qemu-system-x86_64': { package: 'qemu-system-x86', purpose: 'boot a development bundle' },
   cryptsetup: { package: 'cryptsetup-bin', purpose: 'encrypt the root drive' },
   veritysetup: { package: 'cryptsetup-bin', purpose: 'seal the root drive' },
@@ -24,6 +25,8 @@ export const tools = {
   rdsquashfs: { package: 'squashfs-tools-ng', purpose: 'read squashfs images' },
   mke2fs: { package: 'e2fsprogs', purpose: 'make ext4 drives' },
   debugfs: { package: 'e2fsprogs', purpose: 'read ext4 drives without mounting them' },
+  e2fsck: { package: 'e2fsprogs', purpose: 'replay the journal of a copy' },
+  depmod: { package: 'kmod', purpose: 'index the kernel modules of an imported base' },
   fakeroot: { package: 'fakeroot', purpose: 'make drives that root owns' },
   mmdebstrap: { package: 'mmdebstrap', purpose: 'build the default base' },
   newuidmap: { package: 'uidmap', purpose: 'build the default base as an ordinary account' },
@@ -36,7 +39,7 @@ export const tools = {
   },
   cpio: { package: 'cpio', purpose: 'pack the initrd' },
   zstd: { package: 'zstd', purpose: 'compress the initrd and read zstd archives' },
-  xz: { package: 'xz-utils', purpose: 'look inside the firmware' },
+  xz: { package: 'xz-utils', purpose: 'look inside the firmware and read xz archives' },
   openssl: { package: 'openssl', purpose: "make the development key broker's certificates" },
   tar: { package: 'tar', purpose: 'unpack parts of the base' },
   flock: { package: 'util-linux', purpose: 'lock shared files' },
