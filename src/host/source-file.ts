@@ -12,8 +12,8 @@ export interface SourceFile extends AsyncDisposable {
   readonly handle: FileHandle;
   /** A pass over the whole file. */
   read(): Bytes;
-  /** SHA-256 of the file, in hex. */
-  digest(): Promise<string>;
+  /** SHA-256 of the file, in hex. `onBytes` is told the size of each chunk. */
+  digest(onBytes?: (count: number) => void): Promise<string>;
   /** @throws UserError where the file was written to since it was opened */
   assertUnchanged(): Promise<void>;
 }
@@ -68,9 +68,12 @@ export async function openSourceFile(
       size: Number(before.size),
       handle,
       read,
-      async digest() {
+      async digest(onBytes) {
         const hash = createHash('sha256');
-        for await (const piece of read()) hash.update(piece);
+        for await (const piece of read()) {
+          hash.update(piece);
+          onBytes?.(piece.length);
+        }
         return hash.digest('hex');
       },
       async assertUnchanged() {
