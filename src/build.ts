@@ -12,6 +12,7 @@ import { acceptFirmware } from './build/accept-firmware.ts';
 import { completeBundle } from './build/complete-bundle.ts';
 import { handOver } from './build/hand-over.ts';
 import { newIdentity } from './build/identity.ts';
+import { imageToImport, importedBase, knownImport } from './build/imported-base.ts';
 import { initrdOfSite } from './build/initrd-of-site.ts';
 import { findKeyBroker, knownKeyBroker } from './build/key-broker.ts';
 import { pushBuilt, pushesAfterBuild } from './build/push-built.ts';
@@ -57,9 +58,14 @@ const identity = cvm.task('identity', {
 
 const base = cvm.task('base', {
   title: 'Base system',
-  cached: async ({ options: { settings, cache } }) =>
-    !settings.refreshBase && ((await cachedBase(cache, baseRecipe(settings))) ?? false),
+  cached: async ({ options: { settings, cache }, signal }) => {
+    const image = imageToImport(settings);
+    if (image !== undefined) return (await knownImport(image, cache, signal)) ?? false;
+    return !settings.refreshBase && ((await cachedBase(cache, baseRecipe(settings))) ?? false);
+  },
   run: async ({ options: { settings, cache }, ...context }) => {
+    const image = imageToImport(settings);
+    if (image !== undefined) return importedBase(settings, image, cache, context);
     const recipe = baseRecipe(settings);
     if (settings.refreshBase) await forgetBase(cache, recipe);
     const known = await cachedBase(cache, recipe);

@@ -7,4 +7,5 @@ export {
   localFirmware,
 } from './firmware/find.ts';
 export { verdictOf } from './firmware/volume.ts';
+export { cachedImport, type ImportBaseOptions, type ImportSource, importBase } from './import/import.ts';
 export { type BaseRecipe, type BuildBaseOptions, buildBase, cachedBase, forgetBase } from './recipe/build.ts';

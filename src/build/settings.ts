@@ -108,7 +108,7 @@ export async function loadSettings(request: BuildRequest): Promise<BuildSettings
     keepPrevious: request.keepPrevious ?? false,
     refreshBase: request.refreshBase ?? false,
     acceptFirmware: [...admin.acceptFirmware, ...(request.acceptFirmware ?? [])],
-    warnings: [...[...site.warnings, ...builder.warnings].map(formatProblem), ...notActedOn(config, admin)],
+    warnings: [...[...site.warnings, ...builder.warnings].map(formatProblem), ...notActedOn(config)],
   };
 }
 
@@ -127,18 +127,8 @@ function namesExistingFiles(context: PathContext): Rule {
   ];
 }
 
-/** Keys that are understood but have no effect in this version. Those that would protect something are refused. */
-function notActedOn(site: CcConfig, builder: BuilderConfig): string[] {
-  const refused = {
-    'base.image': builder.base.image !== undefined,
-    'base.kernel': builder.base.kernel !== undefined,
-  };
-  const details = Object.entries(refused)
-    .filter(([, used]) => used)
-    .map(([key]) => `${key} cannot be honoured by this version: remove it, or set it to its default`);
-  if (details.length > 0) {
-    throw new UserError('cannot use the configuration', { details, status: exitStatus.usage });
-  }
+/** Keys that are understood but have no effect in this version. */
+function notActedOn(site: CcConfig): string[] {
   const ignored = {
     cc_gpu_mechanism: site.gpuMechanism !== undefined,
   };

@@ -53,16 +53,10 @@ const snpIsActive: Rule = ({ machine }) => {
 };
 
 const baseIsImportedOrBuilt: Rule = ({ base }) => {
-  const { image, ...others } = mapOf(base);
-  if (image === undefined) return [];
-  return ['suite', 'kernel']
-    .filter((key) => others[key] !== undefined)
-    .map((key) => ({
-      path: ['base', key],
-      atKey: true,
-      severity: 'warning',
-      message: `base.${key} is ignored: base.image brings its own`,
-    }));
+  const { image, suite } = mapOf(base);
+  if (image === undefined || suite === undefined) return [];
+  const message = 'base.suite is ignored: base.image brings its own';
+  return [{ path: ['base', 'suite'], atKey: true, severity: 'warning', message }];
 };
 
 /** What the settings of builder.yml must satisfy together. */

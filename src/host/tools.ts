@@ -32,11 +32,6 @@ export const tools = {
   newuidmap: { package: 'uidmap', purpose: 'build the default base as an ordinary account' },
   'apt-get': { package: 'apt', purpose: 'fetch the firmware' },
   'dpkg-deb': { package: 'dpkg', purpose: 'open the firmware package' },
-  'dracut-install': {
-    package: 'dracut-core',
-    purpose: 'collect programs and modules for the initrd',
-    path: '/usr/lib/dracut/dracut-install',
-  },
   cpio: { package: 'cpio', purpose: 'pack the initrd' },
   zstd: { package: 'zstd', purpose: 'compress the initrd and read zstd archives' },
   xz: { package: 'xz-utils', purpose: 'look inside the firmware and read xz archives' },
