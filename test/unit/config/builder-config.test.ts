@@ -97,7 +97,7 @@ accept_firmware: [${digest}]
     ['kbs: {admin_key: a, admin_token: b}', 'keep the one'],
     ['min_tcb: {snp: 256}', 'from 0 to 255'],
     ['base: {suite: "-o Evil"}', 'the name of a suite'],
-    ['base: {kernel: --purge}', 'the name of a package'],
+    ['base: {kernel: --purge}', 'a kernel release'],
     ['accept_firmware: [abc]', 'a SHA-256'],
   ])('refuses %s', (text, message) => {
     const errors = errorsOf(text);
