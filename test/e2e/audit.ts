@@ -16,6 +16,8 @@ const scripts = join(import.meta.dirname, 'audit');
 export interface AuditSettings {
   allowedPorts?: readonly number[];
   allowedOutPorts?: readonly number[];
+  /** Makes a builder.yml for this bundle in a folder of its own, and returns its path. */
+  builderFile?: (folder: string) => Promise<string>;
 }
 
 /** A development bundle whose workload is a script of test/e2e/audit, in an image of a static busybox. */
@@ -39,10 +41,15 @@ export function auditBundle(script: string, settings: AuditSettings = {}): Promi
     ];
     await writeFile(config, `${lines.join('\n')}\n`);
     const output = join(work, 'out');
-    await execa(join(projectRoot, 'bin/cvm'), ['build', '--dev', '--output', output, config], {
-      cwd: work,
-      env: { XDG_STATE_HOME: built().stateHome },
-    });
+    const builder = settings.builderFile && ['--config', await settings.builderFile(work)];
+    await execa(
+      join(projectRoot, 'bin/cvm'),
+      ['build', '--dev', '--output', output, ...(builder ?? []), config],
+      {
+        cwd: work,
+        env: { XDG_STATE_HOME: built().stateHome },
+      },
+    );
     const folders = await readdir(join(output, 'target'));
     return join(output, 'target', folders.find((name) => bundleFolderPattern.test(name))!);
   });

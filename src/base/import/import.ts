@@ -69,7 +69,8 @@ export async function importBase(options: ImportBaseOptions): Promise<{ base: Ba
     try {
       await fill(entry, source, digest, list, options);
     } catch (error) {
-      if (!(error instanceof MalformedError)) throw error;
+      // A RangeError is a read outside of a block: all offsets come from the image.
+      if (!(error instanceof MalformedError || error instanceof RangeError)) throw error;
       throw new UserError(`cannot import ${file}: ${plainText(error.message)}`, {
         hint: 'the image is damaged or unusual: copy it again, check it with qemu-img check and e2fsck -fn, or pack its root file system as a tar archive',
         cause: error,

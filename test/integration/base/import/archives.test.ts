@@ -19,7 +19,7 @@ const odd = `
   truncate -s 300M holes; printf x | dd of=holes bs=1 seek=200000000 conv=notrunc status=none
   mknod null c 1 3; mknod disk b 259 70000; mkfifo fifo
   ln -s /../../../etc/shadow absolute; ln -s "$(printf 'a%.0s' $(seq 200))" long
-  touch "a
+  touch -- "a
 new line" "-rf" "ünï" "back\\\\slash" "$(printf 'b%.0s' $(seq 250))"
   chmod 4755 first; chmod 1777 .; touch -d 2001-02-03T04:05:06Z first; touch -d 2060-01-01T00:00:00Z late`;
 const owners = 'chown -R 0:0 "$1"; chown 1000:70000 "$1/opt/odd/first"';
@@ -32,13 +32,20 @@ beforeAll(async () => {
 
 /** What GNU tar says of the odd files, of any tree. */
 const oddLines = (image: string) =>
-  [...listing(image)].filter(([name]) => name.startsWith('opt/odd')).map(([, line]) => line).sort();
+  [...listing(image)]
+    .filter(([name]) => name.startsWith('opt/odd'))
+    .map(([, line]) => line)
+    .sort();
 
 describe('archives', () => {
   it('give the same base from tar, tar.gz, tar.xz and tar.zst, whatever their names say', async () => {
     const { base, notes } = await importInto(folder.path, { file: tar });
     expect(notes).toEqual([`its kernel is ${release}`]);
-    for (const [tool, name] of [['gzip -1', 'a.tar.xz'], ['xz -0', 'b'], ['zstd -1', 'c.qcow2']] as const) {
+    for (const [tool, name] of [
+      ['gzip -1', 'a.tar.xz'],
+      ['xz -0', 'b'],
+      ['zstd -1', 'c.qcow2'],
+    ] as const) {
       execFileSync('sh', ['-c', `${tool} < "$1" > "$2"`, 'sh', tar, at(name)]);
       expect((await importInto(folder.path, { file: at(name) })).base.id, name).toBe(base.id);
     }
@@ -60,7 +67,11 @@ describe('archives', () => {
     for (const name of ['a\\nnew line', '-rf', '\\303\\274n\\303\\257', 'back\\\\\\\\slash', 'b'.repeat(250)])
       expect(files.has(`opt/odd/${name}`), name).toBe(true);
     expect(files.get('opt/odd/holes')).toMatch(/ 314572800 /);
-    const holes = execFileSync('sh', ['-c', 'rdsquashfs --cat opt/odd/holes "$1" | tr -d "\\0" | wc -c', 'sh', base.squashfs], { encoding: 'utf8' });
+    const holes = execFileSync(
+      'sh',
+      ['-c', 'rdsquashfs --cat opt/odd/holes "$1" | tr -d "\\0" | wc -c', 'sh', base.squashfs],
+      { encoding: 'utf8' },
+    );
     expect(holes.trim()).toBe('1');
   });
 
@@ -72,13 +83,23 @@ describe('archives', () => {
       at('odd.ext4'),
     );
     const untimed = (lines: string[]) =>
-      lines.map((line) => line.replace(/ \d{4}-\d\d-\d\d \d\d:\d\d /, ' ').replace(/ link to .*/, ' link').replace(/^h\S+ \S+ +\d+/, 'h'));
-    const names = (lines: string[]) => untimed(lines).map((line) => line.replace(/^(?:h|-rwsr-xr-x 1000\/70000 +4) (opt\/odd\/(?:first|second)).*/, '$1')).sort();
+      lines.map((line) =>
+        line
+          .replace(/ \d{4}-\d\d-\d\d \d\d:\d\d /, ' ')
+          .replace(/ link to .*/, ' link')
+          .replace(/^h\S+ \S+ +\d+/, 'h'),
+      );
+    const names = (lines: string[]) =>
+      untimed(lines)
+        .map((line) => line.replace(/^(?:h|-rwsr-xr-x 1000\/70000 +4) (opt\/odd\/(?:first|second)).*/, '$1'))
+        .sort();
     const disk = await importInto(folder.path, { file: at('odd.ext4') });
     expect(names(oddLines(disk.base.squashfs))).toEqual(names(fromTar));
     const squashfs = at('odd.img');
     execFileSync('sh', ['-c', 'tar2sqfs -q -f "$2" < "$1"', 'sh', tar, squashfs]);
-    expect(names(oddLines((await importInto(folder.path, { file: squashfs })).base.squashfs))).toEqual(names(fromTar));
+    expect(names(oddLines((await importInto(folder.path, { file: squashfs })).base.squashfs))).toEqual(
+      names(fromTar),
+    );
   });
 
   it('keep file capabilities and other attributes, and lose an ACL aloud, without giving the group more', async () => {
@@ -86,7 +107,15 @@ describe('archives', () => {
     await cp(await ext4Of(tree, at('plain.ext4'), 160), disk);
     await writeFile(at('capability'), capability);
     // user::rw-, user:1:rwx, group::r--, mask::rwx, other::---, as the kernel hands it over.
-    const acl = Buffer.from('02000000' + '01000600ffffffff' + '0200070001000000' + '04000400ffffffff' + '10000700ffffffff' + '20000000ffffffff', 'hex');
+    const acl = Buffer.from(
+      '02000000' +
+        '01000600ffffffff' +
+        '0200070001000000' +
+        '04000400ffffffff' +
+        '10000700ffffffff' +
+        '20000000ffffffff',
+      'hex',
+    );
     await writeFile(at('acl'), acl);
     const long = 'v'.repeat(900);
     asRoot(
@@ -96,13 +125,24 @@ describe('archives', () => {
       ...[disk, at('capability'), at('acl'), long],
     );
     const { base, warnings } = await importInto(folder.path, { file: disk });
-    const text = execFileSync('sh', ['-c', 'sqfs2tar "$1" | tar -tvv --xattrs --numeric-owner ./usr/bin/hello usr/bin/hello 2>/dev/null || true', 'sh', base.squashfs], { encoding: 'utf8' });
+    const text = execFileSync(
+      'sh',
+      [
+        '-c',
+        'sqfs2tar "$1" | tar -tvv --xattrs --numeric-owner ./usr/bin/hello usr/bin/hello 2>/dev/null || true',
+        'sh',
+        base.squashfs,
+      ],
+      { encoding: 'utf8' },
+    );
     expect(text).toContain('security.capability');
     expect(text).toContain('user.note');
     expect(warnings).toEqual(['squashfs cannot hold system.posix_acl_access: it is lost on etc/passwd']);
     expect(listing(base.squashfs).get('etc/passwd')).toMatch(/^-rw-r----- /);
     const raw = execFileSync('sqfs2tar', [base.squashfs], { maxBuffer: 1 << 30 });
-    expect(raw.includes(Buffer.concat([Buffer.from('SCHILY.xattr.security.capability='), capability]))).toBe(true);
+    expect(raw.includes(Buffer.concat([Buffer.from('SCHILY.xattr.security.capability='), capability]))).toBe(
+      true,
+    );
     expect(raw.includes(`SCHILY.xattr.user.note=${long}`)).toBe(true);
   });
 
@@ -131,19 +171,37 @@ describe('a hostile archive', () => {
   const refusal = async (...items: Parameters<typeof layerOf>) => {
     const file = at('hostile.tar');
     await writeFile(file, layerOf(...items));
-    return importInto(folder.path, { file }).then(() => undefined, (error: unknown) => error);
+    return importInto(folder.path, { file }).then(
+      () => undefined,
+      (error: unknown) => error,
+    );
   };
 
   it.each([
     ['has “..” in its name', [['../../etc/cron.d/evil', {}]]],
     ['has “..” in its name', [['a/../../b', {}]]],
-    ['lies below what is no folder', [['a', { type: 'symlink', linkName: '/etc' }], ['a/passwd', { body: 'x' }]]],
+    [
+      'lies below what is no folder',
+      [
+        ['a', { type: 'symlink', linkName: '/etc' }],
+        ['a/passwd', { body: 'x' }],
+      ],
+    ],
     ['is a hard link to nothing that came before', [['a', { type: 'hard link', linkName: '/etc/passwd' }]]],
-    ['is a hard link to nothing that came before', [['a', { type: 'hard link', linkName: 'b' }], ['b', {}]]],
+    [
+      'is a hard link to nothing that came before',
+      [
+        ['a', { type: 'hard link', linkName: 'b' }],
+        ['b', {}],
+      ],
+    ],
     ['has “..” in its name', [['a', { type: 'hard link', linkName: '../b' }]]],
     ['takes the place of the root', [['./', { type: 'symlink', linkName: '/' }]]],
   ] as [string, Parameters<typeof layerOf>][])('is refused where an entry %s', async (words, items) => {
-    expect(await refusal(...items)).toMatchObject({ name: 'UserError', message: expect.stringContaining(words) });
+    expect(await refusal(...items)).toMatchObject({
+      name: 'UserError',
+      message: expect.stringContaining(words),
+    });
   });
 
   it('does not lead the import out of itself by links in the places it reads', async () => {
@@ -158,7 +216,10 @@ describe('a hostile archive', () => {
     expect(links.message).toContain('it holds no kernel');
     // A release that would climb, and a module of the index outside of its folder.
     const climbing = (await refusal(
-      ['usr/lib/modules/1.0/modules.dep', { body: '../../../../../etc/passwd.ko:\nkernel/virtio_pci.ko: ../../../x.ko\n' }],
+      [
+        'usr/lib/modules/1.0/modules.dep',
+        { body: '../../../../../etc/passwd.ko:\nkernel/virtio_pci.ko: ../../../x.ko\n' },
+      ],
       ['usr/lib/modules/1.0/kernel/virtio_pci.ko', { body: 'x' }],
       ['boot/vmlinuz-1.0', { body: 'kernel' }],
     )) as Error;
@@ -168,14 +229,27 @@ describe('a hostile archive', () => {
   it('cannot write through /boot or the indexes of modules where these are links', async () => {
     const file = at('linked.tar');
     const linked = at('linked');
-    await cp(tree, linked, { recursive: true, verbatimSymlinks: true, filter: (path) => !path.includes('/opt/odd') });
-    execFileSync('sh', ['-c', 'cd "$1" && mv boot realboot && ln -s realboot boot && ln -sf /etc/passwd usr/lib/modules/$2/modules.symbols && tar -cf "$3" .', 'sh', linked, release, file]);
+    await cp(tree, linked, {
+      recursive: true,
+      verbatimSymlinks: true,
+      filter: (path) => !path.includes('/opt/odd'),
+    });
+    execFileSync('sh', [
+      '-c',
+      'cd "$1" && mv boot realboot && ln -s realboot boot && ln -sf /etc/passwd usr/lib/modules/$2/modules.symbols && tar -cf "$3" .',
+      'sh',
+      linked,
+      release,
+      file,
+    ]);
     const { base } = await importInto(folder.path, { file });
     const files = listing(base.squashfs);
     expect(files.get('boot')).toMatch(/^drwxr-xr-x 0\/0/);
     expect(files.get('boot/vmlinuz')).toMatch(/^-rw-r--r-- 0\/0/);
     expect(files.get(`usr/lib/modules/${release}/modules.symbols`)).toMatch(/^-/);
-    expect((await readFile(base.kernel)).equals(await readFile(join(linked, `realboot/vmlinuz-${release}`)))).toBe(true);
+    expect(
+      (await readFile(base.kernel)).equals(await readFile(join(linked, `realboot/vmlinuz-${release}`))),
+    ).toBe(true);
   });
 
   it('is refused where it is damaged or ends early', async () => {

@@ -4,7 +4,7 @@ import { asRoot } from './system.ts';
 /** A file system image of a folder, made by mke2fs. @param options for mke2fs */
 export function ext4Of(tree: string, file: string, megabytes: number, ...options: string[]): string {
   asRoot(
-    'truncate -s "$3M" "$2"; tree=$1; file=$2; shift 3; chown -R 0:0 "$tree"; mke2fs -q -F -t ext4 "$@" -d "$tree" "$file"',
+    'rm -f "$2"; truncate -s "$3M" "$2"; tree=$1; file=$2; shift 3; chown -R 0:0 "$tree"; mke2fs -q -F -t ext4 "$@" -d "$tree" "$file"',
     ...[tree, file, String(megabytes)],
     ...options,
   );
@@ -24,6 +24,7 @@ export interface Part {
 export function diskOf(file: string, label: 'gpt' | 'dos', parts: readonly Part[]): string {
   const script = `
     file=$1; label=$2; shift 2
+    rm -f "$file"
     sectors=8192; table="label: $label"
     number=0
     for part; do
@@ -52,6 +53,9 @@ start=$sectors, size=$size, $line"
 /** An EFI system partition with a file on it. */
 export function espOf(folder: string): string {
   const file = join(folder, 'esp');
-  asRoot('truncate -s 34M "$1"; mkfs.vfat -F 32 -i ABCD1234 "$1" >/dev/null; echo x > "$1.txt"; mcopy -i "$1" "$1.txt" ::x.txt', file);
+  asRoot(
+    'truncate -s 34M "$1"; mkfs.vfat -F 32 -i ABCD1234 "$1" >/dev/null; echo x > "$1.txt"; mcopy -i "$1" "$1.txt" ::x.txt',
+    file,
+  );
   return file;
 }

@@ -34,7 +34,8 @@ function diskWith(name: string, physical: string): string {
 describe.skipIf(missing !== undefined)('a disk with LVM, written by its own tools', () => {
   beforeAll(async () => {
     const tree = await makeSystem(at('tree'), {
-      'etc/fstab': '/dev/mapper/ubuntu--vg-ubuntu--lv / ext4 d 0 1\n/dev/disk/by-partuuid/x /srv ext4 d 0 1\nLABEL=boot /boot ext4 d 0 1\n',
+      'etc/fstab':
+        '/dev/mapper/ubuntu--vg-ubuntu--lv / ext4 d 0 1\n/dev/disk/by-partuuid/x /srv ext4 d 0 1\nLABEL=boot /boot ext4 d 0 1\n',
     });
     await rename(join(tree, 'boot'), at('boot-tree'));
     await mkdir(join(tree, 'boot'));
@@ -55,7 +56,14 @@ describe.skipIf(missing !== undefined)('a disk with LVM, written by its own tool
     execFileSync('truncate', ['-s', String(40 * extent), data]);
     copy(root, data, 0, 20, 15);
     copy(root, data, 15, 0, 15);
-    execFileSync('dd', [`if=${data}`, `of=${physical}`, 'bs=1M', 'seek=1', 'conv=notrunc,sparse', 'status=none']);
+    execFileSync('dd', [
+      `if=${data}`,
+      `of=${physical}`,
+      'bs=1M',
+      'seek=1',
+      'conv=notrunc,sparse',
+      'status=none',
+    ]);
     await using grown = await open(physical, 'r+');
     await grown.truncate(200 * 1024 * 1024);
 
@@ -77,7 +85,11 @@ describe.skipIf(missing !== undefined)('a disk with LVM, written by its own tool
 
   it.each([
     ['the label', 512 + 24, 'the label of its LVM physical volume is damaged'],
-    ['the header of the metadata', 4096 + 48, 'the metadata of its LVM physical volume has a wrong header checksum'],
+    [
+      'the header of the metadata',
+      4096 + 48,
+      'the metadata of its LVM physical volume has a wrong header checksum',
+    ],
     ['the text', 4096 + 512 + 30, undefined],
   ])('is refused where %s is damaged', async (_, offset, message) => {
     const physical = at('pv-damaged');
@@ -89,7 +101,8 @@ describe.skipIf(missing !== undefined)('a disk with LVM, written by its own tool
       // All copies of the text, wherever the newest is.
       if (message === undefined) {
         const zeros = Buffer.alloc(512, 'x');
-        for (let place = 4096 + 512; place < 1024 * 1024; place += 1024) await file.write(zeros, 0, 200, place);
+        for (let place = 4096 + 512; place < 1024 * 1024; place += 1024)
+          await file.write(zeros, 0, 200, place);
       }
     }
     const disk = diskWith('damaged.raw', physical);
@@ -101,7 +114,8 @@ describe.skipIf(missing !== undefined)('a disk with LVM, written by its own tool
 
   it('is refused where its root is striped, or in part on another disk', async () => {
     const striped = at('pv-striped');
-    const segment = 'start_extent = 0\nextent_count = 4\ntype = "striped"\nstripe_count = 2\nstripe_size = 128\nstripes = [ "pv0", 0, "pv0", 4 ]';
+    const segment =
+      'start_extent = 0\nextent_count = 4\ntype = "striped"\nstripe_count = 2\nstripe_size = 128\nstripes = [ "pv0", 0, "pv0", 4 ]';
     makeGroup(striped, 60, 'vg', [{ name: 'root', segments: [segment] }]);
     const disk = diskWith('striped.raw', striped);
     await expect(importInto(folder.path, { file: disk })).rejects.toMatchObject({

@@ -33,7 +33,7 @@ const id = (character: string) => [6, 4, 4, 4, 4, 4, 6].map((length) => characte
 
 /**
  * Makes a file a physical volume of a new group, with these logical volumes. pvcreate, vgcreate and vgcfgrestore write every
- * byte of it; lvcreate alone would need the kernel's device mapper. @returns the group's own id
+ * byte of it; lvcreate alone would need the kernel's device mapper.
  */
 export function makeGroup(
   file: string,
@@ -41,6 +41,7 @@ export function makeGroup(
   group: string,
   volumes: readonly LogicalSettings[],
 ): void {
+  execFileSync('rm', ['-f', file]);
   execFileSync('truncate', ['-s', `${megabytes}M`, file]);
   const device = lvm('losetup', '--find', '--show', file).trim();
   try {

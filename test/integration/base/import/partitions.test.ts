@@ -44,19 +44,34 @@ describe('a disk with GPT, ESP, /boot and an ext4 root', () => {
     const before = { sum: sha256(disk), info: await stat(disk) };
     const raw = await importInto(folder.path, { file: disk });
     expect(raw).toMatchObject({ fromCache: false, warnings: [] });
-    expect(raw.notes).toEqual(['the root is on partition 3, /boot on partition 2', `its kernel is ${release}`]);
+    expect(raw.notes).toEqual([
+      'the root is on partition 3, /boot on partition 2',
+      `its kernel is ${release}`,
+    ]);
     expect(raw.base.kernelRelease).toBe(release);
     expect(raw.base.origin).toBe(`import of disk.raw (SHA-256 ${before.sum})`);
     expect(sha256(raw.base.kernel)).toBe(sha256(at(`boot-tree/vmlinuz-${release}`)));
-    expect(await readFile(raw.base.packages, 'utf8')).toBe('bash\t5.2.21-2ubuntu4\nsystemd\t255.4-1ubuntu8\n');
-    for (const [format, ...options] of [['qcow2'], ['vmdk'], ['vhdx'], ['vdi'], ['vpc', '-o', 'force_size=on']]) {
+    expect(await readFile(raw.base.packages, 'utf8')).toBe(
+      'bash\t5.2.21-2ubuntu4\nsystemd\t255.4-1ubuntu8\n',
+    );
+    for (const [format, ...options] of [
+      ['qcow2'],
+      ['vmdk'],
+      ['vhdx'],
+      ['vdi'],
+      ['vpc', '-o', 'force_size=on'],
+    ]) {
       const file = at(`disk.${format}`);
       execFileSync('qemu-img', ['convert', '-O', format!, ...options, disk, file]);
       const { base } = await importInto(folder.path, { file });
       expect(base.id, format).toBe(raw.base.id);
     }
     const after = await stat(disk);
-    expect([after.mtimeMs, after.size, sha256(disk)]).toEqual([before.info.mtimeMs, before.info.size, before.sum]);
+    expect([after.mtimeMs, after.size, sha256(disk)]).toEqual([
+      before.info.mtimeMs,
+      before.info.size,
+      before.sum,
+    ]);
     expect(await draftsIn(folder.path)).toEqual([]);
   });
 
@@ -80,12 +95,18 @@ describe('a disk with GPT, ESP, /boot and an ext4 root', () => {
     const modules = [...listing(base.squashfs).keys()].filter((name) => name.includes('.ko'));
     expect(modules.length).toBeGreaterThan(30);
     expect(modules.filter((name) => name.includes('unwanted'))).toEqual([]);
-    const read = (name: string) => execFileSync('rdsquashfs', ['--cat', name, base.squashfs], { maxBuffer: 1 << 26 });
-    for (const name of modules) expect(read(name).equals(await readFile(join(at('tree'), name))), name).toBe(true);
+    const read = (name: string) =>
+      execFileSync('rdsquashfs', ['--cat', name, base.squashfs], { maxBuffer: 1 << 26 });
+    for (const name of modules)
+      expect(read(name).equals(await readFile(join(at('tree'), name))), name).toBe(true);
     const dep = read(`usr/lib/modules/${release}/modules.dep`).toString();
-    expect(dep.trimEnd().split('\n').map((line) => line.split(':')[0]).sort()).toEqual(
-      modules.map((name) => name.replace(`usr/lib/modules/${release}/`, '')).sort(),
-    );
+    expect(
+      dep
+        .trimEnd()
+        .split('\n')
+        .map((line) => line.split(':')[0])
+        .sort(),
+    ).toEqual(modules.map((name) => name.replace(`usr/lib/modules/${release}/`, '')).sort());
   });
 
   it('is told by its backup table where the first one is damaged, and refused where both are', async () => {
@@ -117,7 +138,11 @@ describe('a disk with GPT, ESP, /boot and an ext4 root', () => {
     await cp(root, damaged);
     await using file = await open(damaged, 'r+');
     // Inodes of the first group begin in the first blocks; the root's own is the second.
-    const table = Number(/Inode table at (\d+)/.exec(execFileSync('/usr/sbin/dumpe2fs', [root], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }))![1]);
+    const table = Number(
+      /Inode table at (\d+)/.exec(
+        execFileSync('/usr/sbin/dumpe2fs', [root], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }),
+      )![1],
+    );
     const blockSize = 1024 << (await readFile(root)).readUInt32LE(1024 + 0x18);
     await file.write(Buffer.from('spoilt'), 0, 6, table * blockSize + 256 + 8);
     await expect(importInto(folder.path, { file: damaged })).rejects.toMatchObject({
@@ -137,7 +162,9 @@ describe('a disk with GPT, ESP, /boot and an ext4 root', () => {
 
 describe('a disk with an MBR', () => {
   it('is imported from a logical partition, its /boot by label', async () => {
-    const tree = await makeSystem(at('mbr-tree'), { 'etc/fstab': '/dev/vda6 / ext4 d 0 1\nLABEL=cvm-boot /boot ext4 d 0 1\n' });
+    const tree = await makeSystem(at('mbr-tree'), {
+      'etc/fstab': '/dev/vda6 / ext4 d 0 1\nLABEL=cvm-boot /boot ext4 d 0 1\n',
+    });
     await rename(join(tree, 'boot'), at('mbr-boot-tree'));
     const files = {
       root: ext4Of(tree, at('mbr-root'), 120),

@@ -15,11 +15,19 @@ beforeAll(async () => {
   root = ext4Of(tree, at('root'), 120);
 });
 
-const refusal = (file: string) => importInto(folder.path, { file }).then(() => undefined, (error: unknown) => error);
+const refusal = (file: string) =>
+  importInto(folder.path, { file }).then(
+    () => undefined,
+    (error: unknown) => error,
+  );
 
 describe('what cannot be imported is named, with what to do', () => {
   it.each([
-    ['is encrypted (LUKS)', 'without disk encryption', 'truncate -s 40M "$1"; echo x | cryptsetup luksFormat -q --disable-locks --type luks2 --pbkdf pbkdf2 --pbkdf-force-iterations 1000 "$1" -'],
+    [
+      'is encrypted (LUKS)',
+      'without disk encryption',
+      'truncate -s 40M "$1"; echo x | cryptsetup luksFormat -q --disable-locks --type luks2 --pbkdf pbkdf2 --pbkdf-force-iterations 1000 "$1" -',
+    ],
     ['holds XFS', 'with an ext4 root', 'truncate -s 320M "$1"; mkfs.xfs -q "$1"'],
     ['holds Btrfs', 'with an ext4 root', 'truncate -s 120M "$1"; mkfs.btrfs -q "$1"'],
   ])('a root that %s', async (words, hint, script) => {
@@ -39,12 +47,18 @@ describe('what cannot be imported is named, with what to do', () => {
       { file: root, line: 'type=L' },
       { file: root, line: 'type=L' },
     ]);
-    expect(await refusal(two)).toMatchObject({ message: expect.stringContaining('partition 1 and partition 2 both hold an operating system') });
+    expect(await refusal(two)).toMatchObject({
+      message: expect.stringContaining('partition 1 and partition 2 both hold an operating system'),
+    });
     await mkdir(at('empty'));
     const none = ext4Of(at('empty'), at('none'), 8);
-    expect(await refusal(none)).toMatchObject({ message: expect.stringContaining('no volume on it holds an operating system') });
+    expect(await refusal(none)).toMatchObject({
+      message: expect.stringContaining('no volume on it holds an operating system'),
+    });
     await writeFile(at('noise'), Buffer.alloc(1 << 20, 'noise'));
-    expect(await refusal(at('noise'))).toMatchObject({ message: expect.stringContaining('no volume on it holds') });
+    expect(await refusal(at('noise'))).toMatchObject({
+      message: expect.stringContaining('no volume on it holds'),
+    });
   });
 
   it('a qcow2 with a backing file, with external data, encrypted: before any program opens it', async () => {
@@ -55,8 +69,19 @@ describe('what cannot be imported is named, with what to do', () => {
       hint: expect.stringContaining('qemu-img convert'),
     });
     const external = at('external.qcow2');
-    execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', '-o', `data_file=${at('data')}`, external, '8M']);
-    expect(await refusal(external)).toMatchObject({ message: expect.stringContaining('keeps its data in an external file') });
+    execFileSync('qemu-img', [
+      'create',
+      '-q',
+      '-f',
+      'qcow2',
+      '-o',
+      `data_file=${at('data')}`,
+      external,
+      '8M',
+    ]);
+    expect(await refusal(external)).toMatchObject({
+      message: expect.stringContaining('keeps its data in an external file'),
+    });
     const encrypted = at('encrypted.qcow2');
     execFileSync('qemu-img', [
       ...['create', '-q', '-f', 'qcow2', '--object', 'secret,id=k,data=x'],
@@ -66,10 +91,14 @@ describe('what cannot be imported is named, with what to do', () => {
     const child = at('child.vmdk');
     execFileSync('qemu-img', ['create', '-q', '-f', 'vmdk', at('parent.vmdk'), '8M']);
     execFileSync('qemu-img', ['create', '-q', '-f', 'vmdk', '-F', 'vmdk', '-b', at('parent.vmdk'), child]);
-    expect(await refusal(child)).toMatchObject({ message: expect.stringContaining('it refers to a backing file') });
+    expect(await refusal(child)).toMatchObject({
+      message: expect.stringContaining('it refers to a backing file'),
+    });
     const flat = at('flat.vmdk');
     execFileSync('qemu-img', ['create', '-q', '-f', 'vmdk', '-o', 'subformat=monolithicFlat', flat, '8M']);
-    expect(await refusal(flat)).toMatchObject({ message: expect.stringContaining('description of other files') });
+    expect(await refusal(flat)).toMatchObject({
+      message: expect.stringContaining('description of other files'),
+    });
   });
 
   it('a system for another processor', async () => {
@@ -81,7 +110,9 @@ describe('what cannot be imported is named, with what to do', () => {
     await mkdir(join(foreign, 'usr/bin'), { recursive: true });
     await writeFile(join(foreign, 'usr/bin/busybox'), program);
     execFileSync('tar', ['-C', foreign, '-cf', packed, '.']);
-    expect(await refusal(packed)).toMatchObject({ message: expect.stringContaining('it is a system for arm64, not for x86-64') });
+    expect(await refusal(packed)).toMatchObject({
+      message: expect.stringContaining('it is a system for arm64, not for x86-64'),
+    });
   });
 
   it('a file that changes while it is imported, and nothing of it stays in the cache', async () => {
@@ -93,17 +124,25 @@ describe('what cannot be imported is named, with what to do', () => {
         if (typeof progress === 'object' && progress.done === progress.total) void utimes(file, 1, 1);
       },
     });
-    await expect(importing).rejects.toMatchObject({ message: `cannot import ${file}: it changed while it was read` });
+    await expect(importing).rejects.toMatchObject({
+      message: `cannot import ${file}: it changed while it was read`,
+    });
     expect(await draftsIn(folder.path)).toEqual([]);
   });
 
   it('what is no file, not there, or compressed in a way nobody reads', async () => {
     expect(await refusal(folder.path)).toMatchObject({ message: expect.stringContaining('it is a folder') });
-    expect(await refusal(at('nowhere'))).toMatchObject({ message: expect.stringContaining('there is no such file') });
+    expect(await refusal(at('nowhere'))).toMatchObject({
+      message: expect.stringContaining('there is no such file'),
+    });
     await writeFile(at('a.tar.bz2'), Buffer.from('BZh91AY&SY and so on'));
-    expect(await refusal(at('a.tar.bz2'))).toMatchObject({ message: expect.stringContaining('compressed with bzip2') });
+    expect(await refusal(at('a.tar.bz2'))).toMatchObject({
+      message: expect.stringContaining('compressed with bzip2'),
+    });
     execFileSync('sh', ['-c', 'gzip -1 < "$1" > "$2"', 'sh', root, at('disk.gz')]);
-    expect(await refusal(at('disk.gz'))).toMatchObject({ hint: expect.stringContaining('has to be unpacked first') });
+    expect(await refusal(at('disk.gz'))).toMatchObject({
+      hint: expect.stringContaining('has to be unpacked first'),
+    });
   });
 });
 
@@ -143,7 +182,9 @@ describe('kernels', () => {
     const older = '6.8.0-9-generic';
     for (const name of ['vmlinuz', 'config'])
       await link(join(several, `boot/${name}-${release}`), join(several, `boot/${name}-${older}`));
-    await cp(join(several, 'usr/lib/modules', release), join(several, 'usr/lib/modules', older), { recursive: true });
+    await cp(join(several, 'usr/lib/modules', release), join(several, 'usr/lib/modules', older), {
+      recursive: true,
+    });
     // Newer, but its modules are gone; and modules whose kernel is gone.
     await writeFile(join(several, 'boot/vmlinuz-6.11.0-1-generic'), 'no modules');
     await mkdir(join(several, 'usr/lib/modules/7.0.0-1-generic'));

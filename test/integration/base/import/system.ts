@@ -4,8 +4,8 @@ import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll } from 'vitest';
-import type { Base } from '../../../../src/base/index.ts';
 import { type ImportBaseOptions, importBase } from '../../../../src/base/import/import.ts';
+import type { Base } from '../../../../src/base/index.ts';
 import { openCache } from '../../../../src/graph/cache.ts';
 import { realBase } from '../../build/real-base.ts';
 
@@ -64,10 +64,7 @@ export async function makeSystem(
   execFileSync('sh', ['-c', script, 'sh', base.squashfs, folder, ...paths]);
   await rename(join(folder, 'boot/vmlinuz'), join(folder, `boot/vmlinuz-${release}`));
   await rename(join(folder, 'boot/config'), join(folder, `boot/config-${release}`));
-  await rename(
-    join(folder, 'usr/lib/modules', base.kernelRelease),
-    join(folder, 'usr/lib/modules', release),
-  );
+  await rename(join(folder, 'usr/lib/modules', base.kernelRelease), join(folder, 'usr/lib/modules', release));
   const own: Record<string, string> = {
     ...leavings,
     'etc/os-release': 'ID=ubuntu\nVERSION_ID="24.04"\n',
@@ -111,11 +108,15 @@ export async function importInto(
 
 /** Every entry of a squashfs as GNU tar lists it: `-rw-r--r-- 0/0 size date name`, by name. */
 export function listing(image: string): Map<string, string> {
-  const text = execFileSync('sh', ['-c', 'sqfs2tar "$1" | tar -tv --numeric-owner --quoting-style=escape', 'sh', image], {
-    encoding: 'utf8',
-    env: { ...process.env, TZ: 'UTC' },
-    maxBuffer: 1 << 26,
-  });
+  const text = execFileSync(
+    'sh',
+    ['-c', 'sqfs2tar "$1" | tar -tv --numeric-owner --quoting-style=escape', 'sh', image],
+    {
+      encoding: 'utf8',
+      env: { ...process.env, TZ: 'UTC' },
+      maxBuffer: 1 << 26,
+    },
+  );
   const lines = text.split('\n').flatMap((line): [string, string][] => {
     const match = /^(\S+ \S+ +\S+) (\S+ \S+) (.*)$/.exec(line);
     return match === null ? [] : [[match[3]!.replace(/ (?:->|link to) .*$/, '').replace(/\/$/, ''), line]];
