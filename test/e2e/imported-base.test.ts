@@ -42,7 +42,7 @@ const planted: Readonly<Record<string, string>> = {
   'usr/lib/systemd/system-generators/cloud-init-generator': `#!/bin/sh\n${marks}\n`,
   'usr/lib/systemd/system-generators/lvm2-activation-generator': `#!/bin/sh\n${marks}\n`,
   'usr/lib/systemd/system-environment-generators/planted': `#!/bin/sh\n${marks}\n`,
-  'etc/fstab': 'LABEL=applog /mnt ext4 defaults 0 0\n/swap.img none swap sw 0 0\n',
+  'etc/fstab': 'LABEL=planted-boot /boot ext4 defaults 0 1\nLABEL=applog /mnt ext4 defaults 0 0\n/swap.img none swap sw 0 0\n',
   'etc/crypttab': 'planted /dev/vda\n',
   'etc/modules-load.d/planted.conf': 'nfs\n',
   'etc/rc.local': `#!/bin/sh\n${marks}\n`,

@@ -26,7 +26,8 @@ const modulePattern = /^[A-Za-z0-9][A-Za-z0-9.,+~_/-]{0,400}$/;
 
 /** Paths whose content {@link findKernel} or the import reads. */
 export function isOfKernel(path: string): boolean {
-  if (path.startsWith('boot/vmlinuz-') || path.startsWith('boot/config-')) return true;
+  // In any folder at the top: /boot may be a link.
+  if (/^[^/]+\/(?:vmlinuz|config)-[^/]+$/.test(path)) return true;
   const names = [...Object.values(indexFiles), 'vmlinuz'];
   return path.startsWith(`${folder}/`) && names.some((name) => path.endsWith(`/${name}`));
 }
@@ -83,10 +84,11 @@ export async function findKernel(
 }
 
 async function kernelImage(tree: Tree, release: string): Promise<string | undefined> {
-  return (
-    (await resolvePath(tree, `boot/vmlinuz-${release}`)) ??
-    (await resolvePath(tree, `${folder}/${release}/vmlinuz`))
-  );
+  for (const name of [`boot/vmlinuz-${release}`, `${folder}/${release}/vmlinuz`]) {
+    const path = await resolvePath(tree, name);
+    if (path !== undefined && (await tree.contentOf(path)) !== undefined) return path;
+  }
+  return undefined;
 }
 
 async function modulesToKeep(

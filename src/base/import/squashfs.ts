@@ -2,6 +2,7 @@ import { createWriteStream } from 'node:fs';
 import { mkdir, readdir, readFile, symlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { UserError } from '../../host/errors.ts';
 import { run } from '../../host/run.ts';
 import type { Bytes } from '../../host/tar/bytes.ts';
 import { type EntryType, readable, type TarEntry } from '../../host/tar/entry.ts';
@@ -84,7 +85,7 @@ async function* baseTar(
     yield padding(entry.size);
   }
   for (const [name, content] of await indexed(kernel, work, signal)) yield* file(name, content);
-  yield* file('boot/vmlinuz', (await readTreeFile(tree, kernel.image, largestKernel))!);
+  yield* file('boot/vmlinuz', await kernelImage(tree, kernel));
   const config = kernel.config && (await readTreeFile(tree, kernel.config, largestKernel));
   if (config) yield* file('boot/config', config);
   const status = await readTreeFile(tree, 'var/lib/dpkg/status', largestStatus);
@@ -93,6 +94,13 @@ async function* baseTar(
   yield* file('usr/share/cvm-packages.tsv', Buffer.from(packageList(status?.toString('utf8') ?? '')));
   if (!machineId) yield* file('etc/machine-id', Buffer.alloc(0));
   yield tarEnd();
+}
+
+async function kernelImage(tree: Tree, { image, release }: Kernel): Promise<Buffer> {
+  const content = await readTreeFile(tree, image, largestKernel);
+  if (content === undefined)
+    throw new UserError(`cannot import the base: its kernel ${release} is larger than any kernel`);
+  return content;
 }
 
 /** Modules that stay, and indexes that depmod reads. */

@@ -16,7 +16,7 @@ let tar: string;
 const odd = `
   mkdir -p "$1/opt/odd"; cd "$1/opt/odd"
   echo one > first; ln first second
-  truncate -s 300M holes; printf x | dd of=holes bs=1 seek=200000000 conv=notrunc status=none
+  truncate -s 64M holes; printf x | dd of=holes bs=1 seek=40000000 conv=notrunc status=none
   mknod null c 1 3; mknod disk b 259 70000; mkfifo fifo
   ln -s /../../../etc/shadow absolute; ln -s "$(printf 'a%.0s' $(seq 200))" long
   touch -- "a
@@ -64,9 +64,9 @@ describe('archives', () => {
     expect(files.get('opt/odd/late')).toContain('2060-01-01 00:00');
     expect(files.get('opt/odd/absolute')).toContain('-> /../../../etc/shadow');
     expect(files.get('opt/odd/long')).toMatch(/-> a{200}$/);
-    for (const name of ['a\\nnew line', '-rf', '\\303\\274n\\303\\257', 'back\\\\\\\\slash', 'b'.repeat(250)])
+    for (const name of ['a\\nnew line', '-rf', '\\303\\274n\\303\\257', 'back\\\\slash', 'b'.repeat(250)])
       expect(files.has(`opt/odd/${name}`), name).toBe(true);
-    expect(files.get('opt/odd/holes')).toMatch(/ 314572800 /);
+    expect(files.get('opt/odd/holes')).toMatch(/ 67108864 /);
     const holes = execFileSync(
       'sh',
       ['-c', 'rdsquashfs --cat opt/odd/holes "$1" | tr -d "\\0" | wc -c', 'sh', base.squashfs],
@@ -78,7 +78,7 @@ describe('archives', () => {
   it('say the same as the same tree on ext4 and in a squashfs', async () => {
     const fromTar = oddLines((await importInto(folder.path, { file: tar })).base.squashfs);
     asRoot(
-      `truncate -s 160M "$2"; ${owners}; cd "$1/opt/odd"; rm -f null disk fifo; mknod null c 1 3; mknod disk b 259 70000; mkfifo fifo; touch -d 2001-02-03T04:05:06Z first; mke2fs -q -F -t ext4 -d "$1" "$2"`,
+      `truncate -s 160M "$2"; ${owners}; cd "$1/opt/odd"; rm -f null disk fifo; mknod null c 1 3; mknod disk b 259 70000; mkfifo fifo; chmod 4755 first; touch -d 2001-02-03T04:05:06Z first; mke2fs -q -F -t ext4 -d "$1" "$2"`,
       tree,
       at('odd.ext4'),
     );
@@ -125,18 +125,6 @@ describe('archives', () => {
       ...[disk, at('capability'), at('acl'), long],
     );
     const { base, warnings } = await importInto(folder.path, { file: disk });
-    const text = execFileSync(
-      'sh',
-      [
-        '-c',
-        'sqfs2tar "$1" | tar -tvv --xattrs --numeric-owner ./usr/bin/hello usr/bin/hello 2>/dev/null || true',
-        'sh',
-        base.squashfs,
-      ],
-      { encoding: 'utf8' },
-    );
-    expect(text).toContain('security.capability');
-    expect(text).toContain('user.note');
     expect(warnings).toEqual(['squashfs cannot hold system.posix_acl_access: it is lost on etc/passwd']);
     expect(listing(base.squashfs).get('etc/passwd')).toMatch(/^-rw-r----- /);
     const raw = execFileSync('sqfs2tar', [base.squashfs], { maxBuffer: 1 << 30 });

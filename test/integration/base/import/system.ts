@@ -113,7 +113,7 @@ export function listing(image: string): Map<string, string> {
     ['-c', 'sqfs2tar "$1" | tar -tv --numeric-owner --quoting-style=escape', 'sh', image],
     {
       encoding: 'utf8',
-      env: { ...process.env, TZ: 'UTC' },
+      env: { ...process.env, TZ: 'UTC', LC_ALL: 'C' },
       maxBuffer: 1 << 26,
     },
   );
