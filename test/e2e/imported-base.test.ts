@@ -13,7 +13,6 @@ import { ownModules, ownProcesses, ownSockets, ownUnitFiles } from './locked.ts'
 
 /** One boot of a bundle whose base is an imported disk, with all that such a disk may bring to be started. */
 let vm: Vm;
-let end: Boot;
 let guest: Record<string, string[]>;
 
 afterAll(async () => {
@@ -42,7 +41,8 @@ const planted: Readonly<Record<string, string>> = {
   'usr/lib/systemd/system-generators/cloud-init-generator': `#!/bin/sh\n${marks}\n`,
   'usr/lib/systemd/system-generators/lvm2-activation-generator': `#!/bin/sh\n${marks}\n`,
   'usr/lib/systemd/system-environment-generators/planted': `#!/bin/sh\n${marks}\n`,
-  'etc/fstab': 'LABEL=planted-boot /boot ext4 defaults 0 1\nLABEL=applog /mnt ext4 defaults 0 0\n/swap.img none swap sw 0 0\n',
+  'etc/fstab':
+    'LABEL=planted-boot /boot ext4 defaults 0 1\nLABEL=applog /mnt ext4 defaults 0 0\n/swap.img none swap sw 0 0\n',
   'etc/crypttab': 'planted /dev/vda\n',
   'etc/modules-load.d/planted.conf': 'nfs\n',
   'etc/rc.local': `#!/bin/sh\n${marks}\n`,
@@ -123,12 +123,12 @@ beforeAll(async () => {
       return file;
     },
   });
-  await plantGuestAudit(vm);
-  end = await vm.boot({ hostile: asBuilt(vm) });
-  guest = sections((await vm.log('guest.txt')) ?? '');
 });
 
 test('a bundle whose base is an imported disk with LVM boots, and its workload runs to its end', async () => {
+  await plantGuestAudit(vm);
+  const end: Boot = await vm.boot({ hostile: asBuilt(vm) });
+  guest = sections((await vm.log('guest.txt')) ?? '');
   expect(end).toMatchObject({ end: 'powered-off', verdict: { result: 'ok' } });
   expect(await vm.log('workload.log')).toContain('audit: end');
 });
