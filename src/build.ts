@@ -1,8 +1,8 @@
 import { copyFile, rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { buildBase, cachedBase, findFirmware, forgetBase, localFirmware } from './base/index.ts';
+import { findFirmware, localFirmware } from './base/index.ts';
 import { acceptFirmware } from './build/accept-firmware.ts';
-import { baseRecipe } from './build/base-recipe.ts';
+import { baseOfSite, knownBase } from './build/base-of-site.ts';
 import { completeBundle } from './build/complete-bundle.ts';
 import { gpuOfSite } from './build/gpu.ts';
 import { handOver } from './build/hand-over.ts';
@@ -12,7 +12,6 @@ import { findKeyBroker, knownKeyBroker } from './build/key-broker.ts';
 import { pushBuilt, pushesAfterBuild } from './build/push-built.ts';
 import { runtimeAttestation } from './build/runtime-attestation.ts';
 import type { BuildSettings } from './build/settings.ts';
-import { usableBase, wholeBase } from './build/usable-base.ts';
 import { shareSettings, userDataFolder } from './build/user-data.ts';
 import { commandLine, measureLaunch, packBundle } from './bundle/index.ts';
 import { makeDrive, readStartupKit } from './drives/index.ts';
@@ -52,24 +51,8 @@ const identity = cvm.task('identity', {
 
 const base = cvm.task('base', {
   title: 'Base system',
-  cached: async ({ options: { settings, cache } }) => {
-    const known = settings.refreshBase ? undefined : await cachedBase(cache, baseRecipe(settings.builder));
-    return known !== undefined && wholeBase(cache, known);
-  },
-  run: async ({ options: { settings, cache }, ...context }) => {
-    const recipe = baseRecipe(settings.builder);
-    if (settings.refreshBase) await forgetBase(cache, recipe);
-    const known = await cachedBase(cache, recipe);
-    const options = { settings, cache };
-    if (known === undefined) {
-      return usableBase(await buildBase({ cache, ...recipe, ...context }), options, context);
-    }
-    context.usedCache();
-    const days = Math.floor((Date.now() - Date.parse(known.builtAt)) / 86_400_000);
-    if (days > 30)
-      context.warn(`the base is ${days} days old: --refresh-base brings today's security updates`);
-    return usableBase(known, options, context);
-  },
+  cached: async ({ options, signal }) => (await knownBase(options, signal)) ?? false,
+  run: ({ options, ...context }) => baseOfSite(options, context),
 });
 
 const firmware = cvm.task('firmware', {

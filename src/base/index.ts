@@ -5,7 +5,7 @@ export { type CompleteOptions, completeBase, completedBase } from './check/compl
 export { requireGpuSupport } from './check/gpu.ts';
 export { type BaseReport, type Found, inspectBase, type Missing } from './check/inspect.ts';
 export type { Need } from './check/programs.ts';
-export { remedy, requireBase } from './check/require.ts';
+export { missingLine, remedy, requireBase } from './check/require.ts';
 export {
   type FindFirmwareOptions,
   type FoundFirmware,
@@ -13,5 +13,6 @@ export {
   localFirmware,
 } from './firmware/find.ts';
 export { verdictOf } from './firmware/volume.ts';
+export { cachedImport, type ImportBaseOptions, type ImportSource, importBase } from './import/import.ts';
 export { type BaseRecipe, type BuildBaseOptions, buildBase, cachedBase, forgetBase } from './recipe/build.ts';
 export { type OptionalList, optionalLists } from './recipe/lists.ts';

@@ -85,7 +85,6 @@ export async function loadSettings(request: BuildRequest): Promise<BuildSettings
   refuseProblems([...site.errors, ...builder.errors], [...site.warnings, ...builder.warnings]);
   const { config } = site as { config: CcConfig };
   const admin = builder.config as BuilderConfig;
-  refuseWhatIsNotActedOn(admin);
   const userConfig = Object.fromEntries(
     Object.entries(config.userConfig).map(([key, folder]) => [key, existingPath(folder, context)]),
   );
@@ -126,20 +125,6 @@ function namesExistingFiles(context: PathContext): Rule {
       ([key, folder]) => finding(['user_config', key], folder),
     ),
   ];
-}
-
-/** Keys that are understood but have no effect in this version. */
-function refuseWhatIsNotActedOn(builder: BuilderConfig): void {
-  const refused = {
-    'base.image': builder.base.image !== undefined,
-    'base.kernel': builder.base.kernel !== undefined,
-  };
-  const details = Object.entries(refused)
-    .filter(([, used]) => used)
-    .map(([key]) => `${key} cannot be honoured by this version: remove it, or set it to its default`);
-  if (details.length > 0) {
-    throw new UserError('cannot use the configuration', { details, status: exitStatus.usage });
-  }
 }
 
 /** A bundle's name becomes a file name in the line FLARE reads, which may hold no blanks. */

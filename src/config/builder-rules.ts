@@ -55,7 +55,7 @@ const snpIsActive: Rule = ({ machine }) => {
 const baseIsImportedOrBuilt: Rule = ({ base }) => {
   const { image, ...others } = mapOf(base);
   if (image === undefined) return [];
-  return ['suite', 'with', 'mirror', 'security_mirror', 'kernel']
+  return ['suite', 'with', 'mirror', 'security_mirror']
     .filter((key) => others[key] !== undefined)
     .map((key) => ({
       path: ['base', key],

@@ -78,7 +78,7 @@ const archive = (what: string) =>
 const base = described(
   z.object({
     image: path(
-      'A prepared base image: qcow2, raw, or tar (plain, gz, xz, zst). Made by mmdebstrap if absent.',
+      'A disk with an installed Ubuntu or Debian (qcow2, raw, vmdk, vhdx), or its root file system as a tar archive (plain, gz, xz, zst) or a squashfs. If absent, ubuntu_base.* in base_images; without one, the base is made by mmdebstrap.',
     ).optional(),
     suite: described(
       z.string().regex(/^[a-z][a-z0-9-]{0,31}$/),
@@ -95,9 +95,9 @@ const base = described(
     ).optional(),
     security_mirror: archive('Archive of its security updates, likewise; used with mirror only.').optional(),
     kernel: described(
-      z.string().regex(/^[a-z0-9][a-z0-9.+-]{0,127}$/),
-      'Kernel package of the default base.',
-      'the name of a package, for example linux-image-cloud-amd64',
+      z.string().regex(/^[A-Za-z0-9][A-Za-z0-9.+~_-]{0,127}$/),
+      'Release of the kernel to take from an imported base; the newest with its modules if absent.',
+      'a kernel release, as uname -r prints it, for example 6.8.0-45-generic',
     ).optional(),
   }),
   'The operating system of the CVM.',

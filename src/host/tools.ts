@@ -40,6 +40,7 @@ export interface Tool {
 /** The one table of host tools: `cvm doctor`, the set-up and every error message read it. */
 export const tools = {
   'qemu-img': { package: 'qemu-utils', purpose: 'make qcow2 drives', steps: ['build', 'logs'] },
+  'qemu-nbd': { package: 'qemu-utils', purpose: 'read disk images', steps: ['import'] },
   'qemu-system-x86_64': {
     package: 'qemu-system-x86',
     purpose: 'boot a development bundle',
@@ -82,6 +83,13 @@ export const tools = {
     steps: ['build', 'logs'],
     version: ['-V'],
   },
+  e2fsck: {
+    package: 'e2fsprogs',
+    purpose: 'replay the journal of a copy',
+    steps: ['import'],
+    version: ['-V'],
+  },
+  depmod: { package: 'kmod', purpose: 'index the kernel modules of an imported base', steps: ['import'] },
   fakeroot: { package: 'fakeroot', purpose: 'make drives that root owns', steps: ['build'] },
   mmdebstrap: {
     package: 'mmdebstrap',
@@ -111,15 +119,6 @@ export const tools = {
   nsenter: { package: 'util-linux', purpose: 'complete a base apart from the host', steps: ['complete'] },
   'apt-get': { package: 'apt', purpose: 'fetch packages', steps: ['base', 'firmware'] },
   'dpkg-deb': { package: 'dpkg', purpose: 'open the firmware package', steps: ['firmware'] },
-  'dracut-install': {
-    package: 'dracut-core',
-    newPackage: 'dracut-install',
-    purpose: 'collect programs and modules for the initrd',
-    steps: ['build'],
-    path: '/usr/lib/dracut/dracut-install',
-    // It prints the version of its own command line, "2", not that of dracut.
-    version: false,
-  },
   cpio: {
     package: 'cpio',
     purpose: 'pack the initrd',
@@ -127,7 +126,7 @@ export const tools = {
     minimum: { version: '2.12', lacks: 'the option --reproducible' },
   },
   zstd: { package: 'zstd', purpose: 'compress the initrd and read zstd archives', steps: ['build'] },
-  xz: { package: 'xz-utils', purpose: 'look inside the firmware', steps: ['build'] },
+  xz: { package: 'xz-utils', purpose: 'look inside the firmware and read xz archives', steps: ['build'] },
   openssl: {
     package: 'openssl',
     purpose: "make the development key broker's certificates",

@@ -1,9 +1,10 @@
-import { cp, mkdir, readdir, rm, stat, symlink } from 'node:fs/promises';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { mkdir, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { UserError } from '../host/errors.ts';
-import { run } from '../host/run.ts';
-import { readTemplateList } from '../host/template.ts';
+import { indexFiles, KernelModules } from '../host/kernel-modules.ts';
+import { plainText, readTemplateList } from '../host/template.ts';
+import { ProgramInstaller } from './programs.ts';
+import { findInSysroot } from './sysroot.ts';
 
 /** Where programs and modules are collected from, and where to. */
 export interface Collection {
@@ -20,38 +21,54 @@ export function readList(name: string): Promise<string[]> {
 }
 
 /**
- * Copies programs with the libraries they need: dracut-install follows each program's headers.
- * @throws UserError where the base lacks one.
+ * Copies programs with the libraries they need, by what their headers say.
+ * @throws UserError where the base lacks one
  */
 export async function installPrograms(
   { sysroot, tree, signal }: Collection,
   programs: readonly string[],
 ): Promise<void> {
+  const installer = new ProgramInstaller(sysroot, tree);
   for (const program of programs) {
-    if ((await stat(join(sysroot, program)).catch(() => undefined)) === undefined) {
-      throw new UserError(`cannot make the initrd: the base has no ${program}`, {
-        hint: 'templates/base/core.txt says what a base must hold',
-      });
-    }
+    signal?.throwIfAborted();
+    await installer.install(program);
   }
-  await run('dracut-install', ['-D', tree, '-r', sysroot, '-l', '-a', ...programs], {
-    signal,
-    env: { DRACUT_LDD: fileURLToPath(new URL('sysroot-ldd', import.meta.url)), CVM_SYSROOT: sysroot },
-  });
 }
 
-/** Copies modules unchanged, never stripped: under lockdown only signed ones load. */
+/**
+ * Copies modules with those they need, and the kernel's indexes, unchanged and never stripped: under lockdown only signed
+ * modules load. A module that the kernel lacks is left out: the check of the base says which it must have.
+ */
 export async function installModules(
   { sysroot, tree, signal }: Collection,
   kernelRelease: string,
   modules: readonly string[],
 ): Promise<void> {
   const folder = `usr/lib/modules/${kernelRelease}`;
-  const from = ['-D', tree, '-r', sysroot, '--kerneldir', join(sysroot, folder)];
-  await run('dracut-install', [...from, '-o', '-m', ...modules], { signal });
+  const copy = async (path: string): Promise<Buffer | undefined> => {
+    signal?.throwIfAborted();
+    const found = await findInSysroot(sysroot, `${folder}/${path}`);
+    if (found === undefined) return undefined;
+    const content = await found.read();
+    await mkdir(dirname(join(tree, folder, path)), { recursive: true });
+    await writeFile(join(tree, folder, path), content, { mode: found.mode });
+    return content;
+  };
   // The indexes name more modules than the initrd has; modprobe needs them for dependencies.
-  for (const index of (await readdir(join(sysroot, folder))).filter((name) => name.startsWith('modules.'))) {
-    await cp(join(sysroot, folder, index), join(tree, folder, index));
+  const texts = new Map<string, string>();
+  for (const index of (await readdir(join(sysroot, folder))).filter((name) => name.startsWith('modules.')))
+    texts.set(index, (await copy(index))?.toString('latin1') ?? '');
+  const text = (name: string) => texts.get(name) ?? '';
+  const known = new KernelModules({
+    dep: text(indexFiles.dep),
+    builtin: text(indexFiles.builtin),
+    softdep: text(indexFiles.softdep),
+    alias: text(indexFiles.alias),
+  });
+  for (const path of new Set(modules.flatMap((name) => known.withNeeds(name) ?? []))) {
+    if (!/^[\w.,+~/-]+$/.test(path) || path.split('/').includes('..') || (await copy(path)) === undefined) {
+      throw new UserError(`cannot make the initrd: the base lacks the kernel module ${plainText(path)}`);
+    }
   }
 }
 

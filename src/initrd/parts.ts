@@ -1,10 +1,11 @@
+import { createHash } from 'node:crypto';
 import { chmod, cp, mkdir, readFile, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { contentKey } from '../graph/cache.ts';
 import { UserError } from '../host/errors.ts';
-import { sha256File } from '../host/files.ts';
 import { templatePath } from '../host/template.ts';
 import { type Collection, installModules, installPrograms, linkApplets, readList } from './collect.ts';
+import { ProgramInstaller } from './programs.ts';
 
 /** A part of the initrd that does not depend on the site, so that it can be cached. */
 export interface Part {
@@ -21,7 +22,7 @@ export interface ExtraProgram {
 }
 
 /** Raised when the same lists and scripts would give another tree. */
-const version = '3';
+const version = '4';
 
 const initScripts = ['dhcp', 'drives', 'key', 'log', 'network', 'sealed', 'user-config', 'vault'].map(
   (name) => `lib/${name}.sh`,
@@ -73,16 +74,12 @@ export function clientsPart(programs: readonly ExtraProgram[]): Part {
   return {
     key: contentKey('clients', version, ...programs.flatMap(({ name, sha256 }) => [name, sha256])),
     async fill(collection) {
+      const installer = new ProgramInstaller(collection.sysroot, collection.tree);
       for (const { name, file, sha256 } of programs) {
-        const copy = join(collection.sysroot, 'usr/bin', name);
-        await copyProgram(file, copy);
-        const { hex } = await sha256File(copy, { signal: collection.signal });
-        if (hex !== sha256) throw new UserError(`cannot take ${file} into the initrd: it changed meanwhile`);
+        const content = await installer.installExtra(file, `/usr/bin/${name}`);
+        if (createHash('sha256').update(content).digest('hex') !== sha256)
+          throw new UserError(`cannot take ${file} into the initrd: it changed meanwhile`);
       }
-      await installPrograms(
-        collection,
-        programs.map(({ name }) => `/usr/bin/${name}`),
-      );
     },
   };
 }

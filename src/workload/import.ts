@@ -2,6 +2,7 @@ import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Cache, type CacheDraft, contentKey } from '../graph/cache.ts';
 import { UserError } from '../host/errors.ts';
+import type { Bytes } from '../host/tar/bytes.ts';
 import { type Accounts, effectiveAccounts } from './accounts.ts';
 import { openArchiveFile } from './archive/file.ts';
 import { type Image, imageOf } from './archive/image.ts';
@@ -14,7 +15,6 @@ import {
   squashfsName,
 } from './layer/convert.ts';
 import { foldersToRestore } from './layer/folders.ts';
-import type { Bytes } from './tar/bytes.ts';
 import { type Layer, recordSchema, type Workload, type WorkloadRecord } from './workload.ts';
 
 export interface ImportOptions {

@@ -21,6 +21,8 @@ export interface AuditSettings {
   settings?: Readonly<Record<string, string>>;
   /** Variables of the build. */
   env?: Readonly<Record<string, string>>;
+  /** Makes a builder.yml for this bundle in a folder of its own, and returns its path. */
+  builderFile?: (folder: string) => Promise<string>;
 }
 
 const plainSite = {
@@ -38,7 +40,7 @@ const plainSite = {
  */
 export function auditBundle(
   script: string,
-  { user = '', settings = {}, env = {} }: AuditSettings = {},
+  { user = '', settings = {}, env = {}, builderFile }: AuditSettings = {},
 ): Promise<Vm> {
   return useFolder(async (work) => {
     const archive = join(work, 'audit.tar');
@@ -48,10 +50,15 @@ export function auditBundle(
     const site = Object.entries({ ...plainSite, docker_archive: archive, ...settings });
     await writeFile(config, site.map(([key, value]) => `${key}: ${value}\n`).join(''));
     const output = join(work, 'out');
-    await execa(join(projectRoot, 'bin/cvm'), ['build', '--dev', '--output', output, config], {
-      cwd: work,
-      env: { ...env, XDG_STATE_HOME: built().stateHome },
-    });
+    const builder = builderFile && ['--config', await builderFile(work)];
+    await execa(
+      join(projectRoot, 'bin/cvm'),
+      ['build', '--dev', '--output', output, ...(builder ?? []), config],
+      {
+        cwd: work,
+        env: { ...env, XDG_STATE_HOME: built().stateHome },
+      },
+    );
     const folders = await readdir(join(output, 'target'));
     return join(output, 'target', folders.find((name) => bundleFolderPattern.test(name))!);
   });

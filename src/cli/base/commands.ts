@@ -2,10 +2,13 @@ import type { Command } from 'commander';
 
 /** Base systems and firmware: `cvm base …`. Each command is a file of its own, loaded when it is called. */
 export function addBaseCommands(base: Command): void {
-  base
-    .command('build')
-    .description('build the base system by mmdebstrap, or find it in the cache')
-    .option('--config <builder.yml>', 'settings; the builder.yml beside cvm_build.sh unless given')
+  const add = (name: string, description: string) =>
+    base
+      .command(name)
+      .description(description)
+      .option('--config <builder.yml>', 'settings; the builder.yml beside cvm_build.sh unless given');
+
+  add('build', 'build the base system by mmdebstrap, or find it in the cache')
     .option('--suite <name>', 'Debian or Ubuntu suite, in place of the one in builder.yml')
     .option(
       '--with <lists>',
@@ -14,23 +17,26 @@ export function addBaseCommands(base: Command): void {
     .option('--refresh', 'with the packages of today, also where the cache has a base')
     .action(async (options) => (await import('./build.ts')).baseBuildCommand(options));
 
-  const subject =
-    'squashfs file, or beginning of the id of a base in the cache; the base built here unless given';
+  add('import', 'take an installed Ubuntu or Debian as the base: a disk image, a tar archive or a squashfs')
+    .argument('<file>', 'qcow2, raw, vmdk, vhdx; tar, plain or with gz, xz, zst; squashfs')
+    .option('--kernel <release>', 'kernel to take; the newest with its modules unless given')
+    .option('--replay-journal', 'where the disk was not unmounted: replay its journal on a private copy')
+    .option(
+      '--install',
+      "add the packages that it lacks, as `cvm base complete` does: runs the image's programs, apart from the host",
+    )
+    .action(async (file, options) => (await import('./import.ts')).importCommand(file, options));
 
-  base
-    .command('inspect')
-    .description('show what a base has and lacks of what a CVM needs, and what it brings in vain')
+  const subject =
+    'squashfs, disk image or archive, or beginning of the id of a base in the cache; the base built here unless given';
+  add('inspect', 'show what a base has and lacks of what a CVM needs, and what it brings in vain')
     .argument('[base]', subject)
-    .option('--config <builder.yml>', 'settings; the builder.yml beside cvm_build.sh unless given')
     .option('--json', 'print JSON')
     .action(async (named, options) => (await import('./inspect.ts')).inspectCommand(named, options));
-
-  base
-    .command('complete')
-    .description(
-      "add the packages that a base lacks, from its own apt sources; runs the image's programs, apart from the host",
-    )
+  add(
+    'complete',
+    "add the packages that a base lacks, from its own apt sources; runs the image's programs, apart from the host",
+  )
     .argument('[base]', subject)
-    .option('--config <builder.yml>', 'settings; the builder.yml beside cvm_build.sh unless given')
     .action(async (named, options) => (await import('./complete.ts')).completeCommand(named, options));
 }

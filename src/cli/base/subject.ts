@@ -1,11 +1,11 @@
 import { open } from 'node:fs/promises';
-import { type Base, cachedBase, knownBases } from '../../base/index.ts';
+import { type Base, cachedBase, importBase, knownBases } from '../../base/index.ts';
+import { baseRecipe } from '../../build/base-recipe.ts';
 import { readBuilderFile } from '../../build/builder-file.ts';
 import { cacheRoot } from '../../build/settings.ts';
 import { type Cache, openCache } from '../../graph/cache.ts';
 import { exitStatus, UserError } from '../../host/errors.ts';
 import { sha256File } from '../../host/files.ts';
-import { templatePath } from '../../host/template.ts';
 
 /** What a command on a base works on. */
 export interface BaseSubject {
@@ -20,7 +20,7 @@ export interface BaseSubjectFlags {
 
 /**
  * Finds the base that was meant.
- * @param named a squashfs file, or the beginning of a base's id in the cache; without it the base that is built here
+ * @param named a squashfs file, a disk image or archive, which is imported first, or the beginning of a base's id in the cache; without it the base that is built here
  * @throws UserError where there is none, or several.
  */
 export async function baseSubject(
@@ -32,12 +32,7 @@ export async function baseSubject(
   if (named === undefined) return { cache, base: await builtBase(cache, flags) };
   const isFile = await isSquashfs(named);
   if (isFile !== undefined) {
-    if (!isFile) {
-      throw new UserError(`cannot look into ${named}: it is no squashfs`, {
-        hint: 'a base is named by its id, from `cvm cache list`, or by a squashfs file',
-        status: exitStatus.usage,
-      });
-    }
+    if (!isFile) return { cache, base: (await importBase({ file: named, cache, signal })).base };
     const { hex: id } = await sha256File(named, { signal });
     return { cache, base: { id, squashfs: named, origin: named } };
   }
@@ -46,7 +41,7 @@ export async function baseSubject(
 
 async function builtBase(cache: Cache, flags: BaseSubjectFlags): Promise<Base> {
   const { builder } = await readBuilderFile(flags.config);
-  const base = await cachedBase(cache, { recipe: templatePath('base'), suite: builder.base.suite });
+  const base = await cachedBase(cache, baseRecipe(builder));
   if (base !== undefined) return base;
   throw new UserError('cannot look into the base: none was built yet', {
     hint: 'the first `cvm build` makes it; or name a squashfs, or the id of a base in the cache',

@@ -1,10 +1,10 @@
 import { posix } from 'node:path';
 import { UserError } from '../../host/errors.ts';
-import { type Bytes, collect, MalformedError, peek } from '../tar/bytes.ts';
-import { readable } from '../tar/entry.ts';
-import { blockSize, isEnd, isHeader } from '../tar/header.ts';
-import { readTar } from '../tar/read.ts';
-import { decompressed, type Format } from './compression.ts';
+import { type Bytes, collect, MalformedError, peek } from '../../host/tar/bytes.ts';
+import { decompressed, type Format } from '../../host/tar/compression.ts';
+import { readable } from '../../host/tar/entry.ts';
+import { blockSize, isEnd, isHeader } from '../../host/tar/header.ts';
+import { readTar } from '../../host/tar/read.ts';
 
 /** Largest file of an archive that is kept in memory: manifests and image configurations are JSON of a few KiB. */
 export const maximumDocument = 8 * 1024 * 1024;

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Bytes, collect } from '../tar/bytes.ts';
-import { readTar } from '../tar/read.ts';
-import { encodeEntry, padding, tarEnd } from '../tar/write.ts';
+import { type Bytes, collect } from '../../host/tar/bytes.ts';
+import { readTar } from '../../host/tar/read.ts';
+import { encodeEntry, padding, tarEnd } from '../../host/tar/write.ts';
+import { writeSquashfs } from '../../host/write-squashfs.ts';
 import type { LayerFolders } from './folders.ts';
-import { writeSquashfs } from './squashfs.ts';
 import { LayerTree, type PlainEntry } from './tree.ts';
 
 /** Goes into every cache key: raise it when the same layer would become another squashfs. */

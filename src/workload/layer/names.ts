@@ -1,5 +1,5 @@
 import { UserError } from '../../host/errors.ts';
-import { readable } from '../tar/entry.ts';
+import { readable } from '../../host/tar/entry.ts';
 
 const maximumComponent = 255;
 

@@ -1,4 +1,4 @@
-import { readable, type TarEntry } from '../tar/entry.ts';
+import { readable, type TarEntry } from '../../host/tar/entry.ts';
 import { ancestorsOf, inside, layerPath, parentOf, refused } from './names.ts';
 import { markOf } from './whiteout.ts';
 import { siftXattrs } from './xattrs.ts';

@@ -3,8 +3,8 @@ import { createHash } from 'node:crypto';
 import { lstatSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { collect } from '../../../src/workload/tar/bytes.ts';
-import { readTar } from '../../../src/workload/tar/read.ts';
+import { collect } from '../../../src/host/tar/bytes.ts';
+import { readTar } from '../../../src/host/tar/read.ts';
 
 /** What a path of a container's file system is. Absent members could not be seen by who looked. */
 export interface TreeEntry {

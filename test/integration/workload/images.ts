@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { type Cache, openCache } from '../../../src/graph/cache.ts';
+import { encodeEntry, padding, tarEnd } from '../../../src/host/tar/write.ts';
 import { importArchive, type Workload } from '../../../src/workload/index.ts';
-import { encodeEntry, padding, tarEnd } from '../../../src/workload/tar/write.ts';
 
 type Plain = Parameters<typeof encodeEntry>[0];
 

@@ -105,7 +105,7 @@ accept_firmware: [${digest}]
     ['kbs: {admin_key: a, admin_token: b}', 'keep the one'],
     ['min_tcb: {snp: 256}', 'from 0 to 255'],
     ['base: {suite: "-o Evil"}', 'the name of a suite'],
-    ['base: {kernel: --purge}', 'the name of a package'],
+    ['base: {kernel: --purge}', 'a kernel release'],
     ['base: {with: [core]}', 'nfs or gpu'],
     ['base: {mirror: "http://a.example/debian [trusted=yes]"}', 'an http or https address'],
     ['base: {mirror: "http://user:secret@a.example/debian"}', 'an http or https address'],

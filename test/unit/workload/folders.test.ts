@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import type { TarEntry } from '../../../src/host/tar/entry.ts';
 import { foldersToRestore } from '../../../src/workload/layer/folders.ts';
 import { LayerTree } from '../../../src/workload/layer/tree.ts';
-import type { TarEntry } from '../../../src/workload/tar/entry.ts';
 
 /** A layer of these names: folders end in `/`, with a mode where given. */
 function layer(...names: (string | [string, number])[]): LayerTree {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import type { TarEntry } from '../../../src/host/tar/entry.ts';
 import { LayerTree } from '../../../src/workload/layer/tree.ts';
-import type { TarEntry } from '../../../src/workload/tar/entry.ts';
 
 function entry(name: string, type: TarEntry['type'] = 'file', more: Partial<TarEntry> = {}): TarEntry {
   return {

@@ -21,6 +21,16 @@ interface Extensions {
 }
 
 const xattrPrefix = 'SCHILY.xattr.';
+/** Access control lists as star and GNU tar write them, as text, by the attribute that the kernel keeps them in. */
+const aclKeys: Readonly<Record<string, string>> = {
+  'SCHILY.acl.access': 'system.posix_acl_access',
+  'SCHILY.acl.default': 'system.posix_acl_default',
+};
+
+/** Name of the extended attribute that a pax record holds, or undefined. */
+function xattrName(key: string): string | undefined {
+  return key.startsWith(xattrPrefix) ? key.slice(xattrPrefix.length) : aclKeys[key];
+}
 
 async function extension(reader: ByteReader, header: RawHeader): Promise<Buffer> {
   if (header.size < 0 || header.size > maximumExtension)
@@ -64,9 +74,10 @@ function resolve(
   const name = sparse?.name ?? string('path') ?? longName ?? header.name;
   const type = typeOf({ ...header, name });
   const xattrs = new Map(
-    pax
-      .filter(({ key }) => key.startsWith(xattrPrefix))
-      .map(({ key, value }) => [key.slice(xattrPrefix.length), value] as const),
+    pax.flatMap(({ key, value }) => {
+      const name = xattrName(key);
+      return name === undefined ? [] : [[name, value] as const];
+    }),
   );
   return {
     ...header,

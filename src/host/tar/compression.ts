@@ -1,9 +1,9 @@
 import { pipeline, Readable } from 'node:stream';
 import { pipeline as pipelineDone } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
-import { start } from '../../host/run.ts';
-import { type Bytes, MalformedError, peek } from '../tar/bytes.ts';
-import { blockSize, isHeader } from '../tar/header.ts';
+import { start } from '../run.ts';
+import { type Bytes, MalformedError, peek } from './bytes.ts';
+import { blockSize, isHeader } from './header.ts';
 
 /** What the first bytes of a stream say it is. */
 export type Format = 'gzip' | 'zstd' | 'xz' | 'bzip2' | 'zip' | 'qcow2' | 'unknown';
@@ -57,14 +57,14 @@ async function* gunzipped(source: Bytes): Bytes {
 }
 
 /**
- * By the zstd tool: Node's own decoder ends at the first frame without a word, and archives of several frames are
- * common (pzstd, seekable layers).
+ * By the format's own tool. Node has no decoder of xz, and its decoder of zstd ends at the first frame without a word, while
+ * archives of several frames are common (pzstd, seekable layers).
  */
-async function* unzstd(source: Bytes): Bytes {
+async function* byTool(format: 'zstd' | 'xz', source: Bytes): Bytes {
   const { bytes, failure } = guard(source);
   const stop = new AbortController();
   const child = start(
-    'zstd',
+    format,
     ['--decompress', '--stdout', '--quiet'],
     { signal: stop.signal },
     { stdin: 'pipe', buffer: { stdout: false } },
@@ -86,17 +86,20 @@ async function* unzstd(source: Bytes): Bytes {
   }
   const error = await ended;
   if (failure() !== undefined) throw failure();
-  if (error !== undefined) throw damaged('zstd', error);
+  if (error !== undefined) throw damaged(format, error);
 }
 
 /**
- * The bytes of a stream with gzip or zstd removed where its first bytes say so. A tar is taken for what it is even if
- * the name of its first entry reads like another format's magic.
+ * The bytes of a stream with gzip or zstd removed where its first bytes say so, and xz where `options.xz` allows it. A tar
+ * is taken for what it is even if the name of its first entry reads like another format's magic.
  */
-export async function decompressed(source: Bytes): Promise<{ format: Format; data: Bytes }> {
+export async function decompressed(
+  source: Bytes,
+  options: { xz?: boolean } = {},
+): Promise<{ format: Format; data: Bytes }> {
   const { head, all } = await peek(source, blockSize);
   const format = isHeader(head) ? 'unknown' : formatOf(head);
   if (format === 'gzip') return { format, data: gunzipped(all) };
-  if (format === 'zstd') return { format, data: unzstd(all) };
+  if (format === 'zstd' || (format === 'xz' && options.xz)) return { format, data: byTool(format, all) };
   return { format, data: all };
 }

@@ -1,9 +1,9 @@
 import { availableParallelism } from 'node:os';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { hasCode } from '../../host/errors.ts';
-import { start, toolError } from '../../host/run.ts';
-import { type Bytes, coalesce } from '../tar/bytes.ts';
+import { hasCode } from './errors.ts';
+import { start, toolError } from './run.ts';
+import { type Bytes, coalesce } from './tar/bytes.ts';
 
 /**
  * The same tar stream gives the same bytes whatever the number of jobs. `--no-skip`: an entry that tar2sqfs cannot

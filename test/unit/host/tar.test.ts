@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { collect, MalformedError } from '../../../src/workload/tar/bytes.ts';
-import { readable, type TarEntry } from '../../../src/workload/tar/entry.ts';
-import { readTar } from '../../../src/workload/tar/read.ts';
-import { encodeEntry, padding, tarEnd } from '../../../src/workload/tar/write.ts';
+import { collect, MalformedError } from '../../../src/host/tar/bytes.ts';
+import { readable, type TarEntry } from '../../../src/host/tar/entry.ts';
+import { readTar } from '../../../src/host/tar/read.ts';
+import { encodeEntry, padding, tarEnd } from '../../../src/host/tar/write.ts';
 
 type Plain = Parameters<typeof encodeEntry>[0];
 

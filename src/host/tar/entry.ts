@@ -30,7 +30,7 @@ export interface TarEntry {
   linkName: string;
   deviceMajor: number;
   deviceMinor: number;
-  /** Extended attributes by full name, e.g. `security.capability`; values are bytes. */
+  /** Extended attributes by full name, e.g. `security.capability`; values are bytes. ACLs of a tar stream are text. */
   xattrs: ReadonlyMap<string, Buffer>;
 }
 

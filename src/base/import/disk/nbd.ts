@@ -1,0 +1,154 @@
+import { connect, type Socket } from 'node:net';
+import { MalformedError } from '../../../host/tar/bytes.ts';
+import { type Blocks, requireInside } from './blocks.ts';
+
+/*
+ * A client of the Network Block Device protocol that only reads: fixed newstyle negotiation, NBD_OPT_GO, simple replies
+ * (NetworkBlockDevice/nbd, doc/proto.md). Numbers are big-endian.
+ */
+
+const magic = {
+  initial: 0x4e42_444d_4147_4943n,
+  option: 0x4948_4156_454f_5054n,
+  optionReply: 0x0003_e889_0455_65a9n,
+  request: 0x2560_9513,
+  simpleReply: 0x6744_6698,
+} as const;
+const fixedNewstyle = 1;
+const noZeroes = 2;
+const option = { go: 7 } as const;
+const reply = { ack: 1, info: 3 } as const;
+const command = { read: 0, disconnect: 2 } as const;
+/** qemu-nbd takes up to 32 MiB. */
+const largestRead = 8 * 1024 * 1024;
+
+/** Bytes of a socket in order; every wait ends when the socket does. */
+class Incoming {
+  readonly #socket: Socket;
+  #chunks: Buffer[] = [];
+  #have = 0;
+  #wanted: { length: number; resolve: (bytes: Buffer) => void; reject: (error: Error) => void } | undefined;
+  #failure: Error | undefined;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+    socket.on('data', (chunk: Buffer) => {
+      this.#chunks.push(chunk);
+      this.#have += chunk.length;
+      this.#serve();
+    });
+    const fail = (error: Error) => {
+      this.#failure ??= error;
+      this.#wanted?.reject(this.#failure);
+      this.#wanted = undefined;
+    };
+    socket.on('error', fail);
+    socket.on('close', () => fail(new MalformedError('qemu-nbd stopped reading it')));
+  }
+
+  #serve(): void {
+    const wanted = this.#wanted;
+    if (wanted === undefined || this.#have < wanted.length) return;
+    const all = this.#chunks.length === 1 ? this.#chunks[0]! : Buffer.concat(this.#chunks, this.#have);
+    const rest = all.subarray(wanted.length);
+    this.#chunks = rest.length === 0 ? [] : [rest];
+    this.#have = rest.length;
+    this.#wanted = undefined;
+    wanted.resolve(all.subarray(0, wanted.length));
+  }
+
+  exactly(length: number): Promise<Buffer> {
+    return new Promise((resolve, reject) => {
+      if (this.#failure !== undefined) return reject(this.#failure);
+      this.#wanted = { length, resolve, reject };
+      this.#serve();
+    });
+  }
+
+  write(bytes: Buffer): void {
+    this.#socket.write(bytes);
+  }
+}
+
+/** A disk that is read through a socket. */
+export interface NbdDisk extends Blocks, AsyncDisposable {}
+
+/**
+ * Connects to the default export of an NBD server on a Unix socket. Reads are carried out one after the other.
+ * @throws MalformedError where the server does not answer as the protocol says
+ */
+export async function connectNbd(path: string): Promise<NbdDisk> {
+  const socket = connect(path);
+  await new Promise<void>((resolve, reject) => socket.once('connect', resolve).once('error', reject));
+  const incoming = new Incoming(socket);
+  try {
+    const size = await negotiate(incoming);
+    let last: Promise<unknown> = Promise.resolve();
+    const readOne = async (offset: number, length: number) => {
+      incoming.write(request(command.read, offset, length));
+      const answer = await incoming.exactly(16);
+      if (answer.readUInt32BE(0) !== magic.simpleReply)
+        throw new MalformedError('qemu-nbd gave no NBD reply');
+      const error = answer.readUInt32BE(4);
+      if (error !== 0) throw new MalformedError(`it cannot be read at byte ${offset} (error ${error})`);
+      return await incoming.exactly(length);
+    };
+    return {
+      size,
+      async read(offset, length) {
+        requireInside(size, offset, length);
+        const pieces: Buffer[] = [];
+        for (let at = offset; at < offset + length; at += largestRead) {
+          const count = Math.min(largestRead, offset + length - at);
+          const mine = last.then(() => readOne(at, count));
+          last = mine.catch(() => {});
+          pieces.push(await mine);
+        }
+        return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
+      },
+      async [Symbol.asyncDispose]() {
+        socket.end(request(command.disconnect, 0, 0));
+        socket.destroy();
+      },
+    };
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  }
+}
+
+/** Request: magic, flags, type, cookie, offset, length. */
+function request(type: number, offset: number, length: number): Buffer {
+  const bytes = Buffer.alloc(28);
+  bytes.writeUInt32BE(magic.request, 0);
+  bytes.writeUInt16BE(type, 6);
+  bytes.writeBigUInt64BE(BigInt(offset), 16);
+  bytes.writeUInt32BE(length, 24);
+  return bytes;
+}
+
+/** @returns the size of the export in bytes */
+async function negotiate(incoming: Incoming): Promise<number> {
+  const greeting = await incoming.exactly(18);
+  const wrong = () => new MalformedError('qemu-nbd does not speak the NBD protocol');
+  if (greeting.readBigUInt64BE(0) !== magic.initial || greeting.readBigUInt64BE(8) !== magic.option)
+    throw wrong();
+  const flags = Buffer.alloc(4);
+  flags.writeUInt32BE(greeting.readUInt16BE(16) & (fixedNewstyle | noZeroes));
+  incoming.write(flags);
+  // NBD_OPT_GO with an empty name and no information requests.
+  const go = Buffer.alloc(22);
+  go.writeBigUInt64BE(magic.option, 0);
+  go.writeUInt32BE(option.go, 8);
+  go.writeUInt32BE(6, 12);
+  incoming.write(go);
+  for (let size: number | undefined; ; ) {
+    const answer = await incoming.exactly(20);
+    if (answer.readBigUInt64BE(0) !== magic.optionReply) throw wrong();
+    const kind = answer.readUInt32BE(12);
+    const data = await incoming.exactly(answer.readUInt32BE(16));
+    if (kind === reply.info && data.readUInt16BE(0) === 0) size = Number(data.readBigUInt64BE(2));
+    else if (kind === reply.ack && size !== undefined) return size;
+    else if (kind !== reply.info) throw wrong();
+  }
+}

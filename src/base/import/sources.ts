@@ -1,0 +1,125 @@
+import { UserError } from '../../host/errors.ts';
+import { start, toolError } from '../../host/run.ts';
+import type { SourceFile } from '../../host/source-file.ts';
+import { type Bytes, MalformedError, peek } from '../../host/tar/bytes.ts';
+import { decompressed, formatOf } from '../../host/tar/compression.ts';
+import { blockSize, isHeader } from '../../host/tar/header.ts';
+import { sampledPrograms } from './architecture.ts';
+import { ArchiveTree } from './archive-tree.ts';
+import { readDiskHeader } from './disk/formats.ts';
+import { openByQemu, openRaw } from './disk/open.ts';
+import { Ext4Tree } from './ext4/tree.ts';
+import { findRoot } from './find-root.ts';
+import { replayedCopy } from './journal.ts';
+import { isOfKernel } from './kernels.ts';
+import type { Tree } from './tree.ts';
+import { readVolumes } from './volumes.ts';
+
+export interface OpenTreeOptions {
+  /** Replay an unclean journal on a private copy. */
+  replayJournal: boolean;
+  /** Work files, programs and copies live as long as this. */
+  stack: AsyncDisposableStack;
+  warn: (text: string) => void;
+  note: (text: string) => void;
+  progress: (text: string) => void;
+  signal?: AbortSignal | undefined;
+}
+
+/** Opens the root file system that a file holds. What the file is, is told by its content alone. */
+export async function openTree(source: SourceFile, options: OpenTreeOptions): Promise<Tree> {
+  const disk = await readDiskHeader(source);
+  if (disk?.refers !== undefined) {
+    throw new UserError(`cannot import ${source.path}: it ${disk.refers}`, {
+      hint: `make it one plain file: qemu-img convert -O qcow2 ${source.path} ubuntu_base.qcow2`,
+    });
+  }
+  if (disk !== undefined) {
+    const { disk: blocks } = options.stack.use(await openByQemu(source, disk.format, options.signal));
+    return openInstalled(source, blocks, options);
+  }
+  const { head } = await peek(source.read(), blockSize);
+  if (head.toString('latin1', 0, 4) === 'hsqs')
+    return openArchive(() => fromSquashfs(source, options), options);
+  const format = isHeader(head) ? 'unknown' : formatOf(head);
+  if (format === 'unknown' && !isHeader(head)) {
+    return openInstalled(source, options.stack.use(openRaw(source)).disk, options);
+  }
+  if (format === 'bzip2' || format === 'zip') {
+    throw new UserError(`cannot import ${source.path}: it is compressed with ${format}`, {
+      hint: 'unpack it, or compress it with gzip, xz or zstd',
+    });
+  }
+  const { head: inside } = await peek(plain(source), blockSize);
+  if (!isHeader(inside)) {
+    throw new UserError(`cannot import ${source.path}: what is compressed in it is not a tar archive`, {
+      hint: 'a compressed disk image has to be unpacked first',
+    });
+  }
+  return openArchive(() => plain(source), options);
+}
+
+async function* plain(source: SourceFile): Bytes {
+  yield* (await decompressed(source.read(), { xz: true })).data;
+}
+
+async function* fromSquashfs(source: SourceFile, { signal }: OpenTreeOptions): Bytes {
+  const args = ['/proc/self/fd/0'];
+  const child = start(
+    'sqfs2tar',
+    args,
+    { signal },
+    { stdin: source.handle.fd as 0, buffer: { stdout: false } },
+  );
+  const ended = child.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  let complete = false;
+  try {
+    yield* child.stdout! as Bytes;
+    complete = true;
+  } finally {
+    if (!complete) child.kill();
+    await ended;
+  }
+  const error = await ended;
+  if (error !== undefined)
+    throw toolError('sqfs2tar', args, error, { signal, hint: `is ${source.path} damaged?` });
+}
+
+/** Small files that an import reads before it writes anything. */
+const read = new Set([...sampledPrograms, 'etc/fstab', 'var/lib/dpkg/status']);
+
+async function openArchive(open: () => Bytes, options: OpenTreeOptions): Promise<Tree> {
+  options.progress('reading the archive');
+  return ArchiveTree.read(open, (path) => read.has(path) || isOfKernel(path));
+}
+
+async function openInstalled(
+  source: SourceFile,
+  disk: Parameters<typeof readVolumes>[0],
+  { replayJournal, stack, warn, note, progress, signal }: OpenTreeOptions,
+): Promise<Tree> {
+  const { root, mounts } = await findRoot(await readVolumes(disk, warn), source.path, warn);
+  const used = [root, ...mounts.values()];
+  const separate = [...mounts].map(([path, { title }]) => `, /${path} on ${title}`);
+  note(`the root is on ${root.title}${separate.join('')}`);
+  for (const volume of used) {
+    if (!volume.ext4.superblock.needsRecovery) continue;
+    if (!replayJournal) {
+      throw new UserError(
+        `cannot import ${source.path}: ${volume.title} was not unmounted, its journal holds changes`,
+        {
+          hint: `start the machine and shut it down properly, or: cvm base import --replay-journal ${source.path}, which replays it on a private copy`,
+        },
+      );
+    }
+    progress(`replaying the journal of ${volume.title} on a copy`);
+    const { usedBytes } = volume.ext4.superblock;
+    volume.ext4 = await replayedCopy(volume.blocks, { usedBytes, stack, signal });
+    if (volume.ext4.superblock.needsRecovery)
+      throw new MalformedError(`the journal of ${volume.title} is damaged`);
+  }
+  return new Ext4Tree(root.ext4, new Map([...mounts].map(([path, { ext4 }]) => [path, ext4])));
+}
