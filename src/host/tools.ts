@@ -25,9 +25,10 @@ export const tools = {
   mke2fs: { package: 'e2fsprogs', purpose: 'make ext4 drives' },
   debugfs: { package: 'e2fsprogs', purpose: 'read ext4 drives without mounting them' },
   fakeroot: { package: 'fakeroot', purpose: 'make drives that root owns' },
-  mmdebstrap: { package: 'mmdebstrap', purpose: 'build the default base' },
+  mmdebstrap: { package: 'mmdebstrap', purpose: 'build the default base, or firmware' },
   newuidmap: { package: 'uidmap', purpose: 'build the default base as an ordinary account' },
   'apt-get': { package: 'apt', purpose: 'fetch the firmware' },
+  'dpkg-query': { package: 'dpkg', purpose: 'tell which package installed firmware is from' },
   'dpkg-deb': { package: 'dpkg', purpose: 'open the firmware package' },
   'dracut-install': {
     package: 'dracut-core',
