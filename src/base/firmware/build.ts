@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { type Cache, contentKey } from '../../graph/cache.ts';
 import { UserError } from '../../host/errors.ts';
 import { shellLine, start, toolError } from '../../host/run.ts';
-import { searchPath } from '../../host/tools.ts';
 import { signaturesRequired } from '../apt.ts';
 import { aptOfSuite, debianArchive } from './archive.ts';
 import { cacheKind, type FoundFirmware, fileName, recipeFolder } from './place.ts';
@@ -114,7 +113,7 @@ async function runBuild(
   args: string[],
   { signal, progress }: Omit<BuildFirmwareOptions, 'cache'>,
 ): Promise<void> {
-  const process = start('mmdebstrap', args, { signal, env: { PATH: searchPath() } }, { all: true });
+  const process = start('mmdebstrap', args, { signal }, { all: true });
   // Lines of build.sh; the tools' own words are kept for the case of failure only.
   process.all!.on('data', (chunk: Buffer) => {
     for (const [, step] of String(chunk).matchAll(/^step: (.+)$/gm)) progress?.(step!);
