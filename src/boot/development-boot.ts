@@ -38,6 +38,8 @@ export interface Hostile {
   cmdline?: string;
   /** Hash table of other blobs than those that are started. */
   blobs?: BlobHashes;
+  /** Guest-physical address that the hash table is put at, in place of the one that the firmware reads. */
+  hashTableAddress?: string;
   /** Further block options of QEMU by drive name, on top of a `file.image` of theirs: read errors. */
   blockOptions?: Readonly<Record<string, string>>;
   /** Further options of QEMU's user network: what its DHCP server says, more peers. */
@@ -108,7 +110,7 @@ export async function bootDevelopmentBundle(options: DevelopmentBootOptions): Pr
   try {
     const result = await bootBundle({
       folder,
-      launch,
+      launch: { ...launch, hash_table_address: hostile.hashTableAddress ?? launch.hash_table_address },
       blobs: hostile.blobs ?? blobs,
       cmdline,
       vcpus,

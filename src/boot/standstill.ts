@@ -23,9 +23,11 @@ export async function standstill(
   let last: string | undefined;
   let same = 0;
   const still = Promise.withResolvers<void>();
-  // QEMU may end while something is being written.
+  // QEMU may end while something is being written or read; readline hands errors of its input on.
   control.on('error', () => {});
-  createInterface({ input: control }).on('line', (line) => {
+  const answers = createInterface({ input: control });
+  answers.on('error', () => {});
+  answers.on('line', (line) => {
     const now = registers(line);
     if (now === undefined) return;
     same = now === last ? same + 1 : 0;

@@ -9,6 +9,8 @@ export interface AcceptedFirmware {
   parsed: Firmware;
   verdict: FirmwareVerdict;
   origin: string;
+  /** It is used at the administrator's word, not on its verdict. */
+  accepted: boolean;
   /** Writes the bytes that were judged and are measured, whatever the file they came from holds by now. */
   writeTo(file: string): Promise<void>;
 }
@@ -30,18 +32,24 @@ export async function acceptFirmware(
     });
   });
   const verdict = await verdictOf(parsed, { signal: report.signal });
-  const accepted = settings.acceptFirmware.includes(parsed.sha256);
+  const accepted = verdict.verdict !== 'sound' && settings.acceptFirmware.includes(parsed.sha256);
   report.note(`OVMF.amdsev.fd from ${found.origin}: verdict ${verdict.verdict} (${verdict.reason})`);
   if (verdict.verdict !== 'sound') {
     const text = `firmware ${parsed.sha256} is ${verdict.verdict}: ${verdict.reason}`;
     if (settings.kind === 'production' && !accepted) {
       throw new UserError(`cannot build a production bundle: ${text}`, {
-        hint: `use sound firmware, or take this one at your own word: --accept-firmware ${parsed.sha256}`,
+        hint: `\`cvm base firmware build\` makes sound firmware; or take this one at your own word: --accept-firmware ${parsed.sha256}, or accept_firmware in builder.yml`,
         status: exitStatus.usage,
       });
     }
     if (accepted) report.warn(`${text}; accepted by its SHA-256`);
     else report.warn(text);
   }
-  return { parsed, verdict, origin: found.origin, writeTo: (file) => writeFile(file, parsed.bytes) };
+  return {
+    parsed,
+    verdict,
+    origin: found.origin,
+    accepted,
+    writeTo: (file) => writeFile(file, parsed.bytes),
+  };
 }

@@ -31,7 +31,11 @@ export async function completeBundle(
     builder_version: packageJson.version,
     created: createdNow(),
     launch,
-    firmware: { sha256: firmware.parsed.sha256, ...firmware.verdict },
+    firmware: {
+      sha256: firmware.parsed.sha256,
+      ...firmware.verdict,
+      ...(firmware.accepted ? { accepted: true as const } : {}),
+    },
     kbs: { url: broker.url, resource },
   };
   await firmware.writeTo(join(folder, 'OVMF.amdsev.fd'));

@@ -84,6 +84,8 @@ export const manifestSchema = z
       version: oneLine.optional(),
       verdict: z.enum(['sound', 'weak', 'unknown']),
       reason: oneLine,
+      /** Taken at the administrator's word, by its SHA-256, although it is not sound. */
+      accepted: z.literal(true).optional(),
     }),
     kbs: z.strictObject({
       /** Without user name, password or query. */

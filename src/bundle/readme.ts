@@ -86,7 +86,7 @@ bundle.
 `;
 }
 
-function firmwareText({ sha256, version, verdict, reason }: ReadmeInput['firmware']): string {
+function firmwareText({ sha256, version, verdict, reason, accepted }: ReadmeInput['firmware']): string {
   const name = version === undefined ? 'Firmware of unknown version' : version;
   const meaning = {
     sound: 'starts only what the launch digest covers',
@@ -94,7 +94,8 @@ function firmwareText({ sha256, version, verdict, reason }: ReadmeInput['firmwar
     unknown: 'was not examined, so a correct digest may prove less than it should',
   }[verdict];
   const because = verdict === 'sound' || reason === '' ? '' : ` Reason: ${reason}.`;
-  return `${wrap(`${name}: ${verdict}. It ${meaning}.${because}`)}\nSHA-256\n${sha256}`;
+  const byWhom = accepted ? ' The administrator accepted it by its SHA-256.' : '';
+  return `${wrap(`${name}: ${verdict}. It ${meaning}.${because}${byWhom}`)}\nSHA-256\n${sha256}`;
 }
 
 /** Breaks a text at blanks into lines of at most 78 columns. A longer word has a line of its own. */

@@ -46,6 +46,11 @@ export async function buildCommand(configFile: string, flags: BuildFlags): Promi
     report.note(
       `launch digests for ${counts} vCPUs of ${manifest.launch.cpu}, firmware ${manifest.firmware.verdict}`,
     );
+    if (manifest.firmware.accepted) {
+      report.note(
+        `firmware ${manifest.firmware.sha256} is used at the administrator's word (accept_firmware)`,
+      );
+    }
     report.note(`key and reference values: ${handoff}`);
     report.note(`policy: ${policyFile}`);
     if (manifest.kind === 'development') report.note(`try it: cvm boot ${result.folder}`);

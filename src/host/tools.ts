@@ -93,7 +93,7 @@ export const tools = {
   fakeroot: { package: 'fakeroot', purpose: 'make drives that root owns', steps: ['build'] },
   mmdebstrap: {
     package: 'mmdebstrap',
-    purpose: 'build the default base',
+    purpose: 'build the default base, or firmware',
     steps: ['base'],
     minimum: { version: '0.7.0', lacks: 'the option --format' },
   },
@@ -118,6 +118,11 @@ export const tools = {
   },
   nsenter: { package: 'util-linux', purpose: 'complete a base apart from the host', steps: ['complete'] },
   'apt-get': { package: 'apt', purpose: 'fetch packages', steps: ['base', 'firmware'] },
+  'dpkg-query': {
+    package: 'dpkg',
+    purpose: 'tell which package installed firmware is from',
+    steps: ['firmware'],
+  },
   'dpkg-deb': { package: 'dpkg', purpose: 'open the firmware package', steps: ['firmware'] },
   cpio: {
     package: 'cpio',

@@ -27,6 +27,12 @@ export const knownFirmware: Readonly<Record<string, Required<FirmwareVerdict>>> 
     reason: weakReason,
     version: 'Debian ovmf-amdsev 2026.08+ds-2',
   },
+  // Built three times, as root with two processors and by an ordinary account in a user namespace with one: the same bytes.
+  aae5e39c68bb1b555c92d30866b9c446158b89fb9f1618d6faa7077224666834: {
+    verdict: 'sound',
+    reason: 'it verifies every boot blob and starts nothing but the measured kernel',
+    version: 'edk2 2025.02-8+deb13u1 by `cvm base firmware build`',
+  },
 };
 
 /** Both occur in builds that look for a further boot blob. */

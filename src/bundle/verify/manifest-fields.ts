@@ -67,5 +67,8 @@ function verdict({ manifest: { firmware }, files }: ExaminedBundle): Finding[] {
   }
   if (firmware.verdict === 'sound' || !isAsListed(files.get('OVMF.amdsev.fd'), firmware)) return [];
   const why = firmware.reason === '' ? '' : `: ${firmware.reason}`;
-  return [{ subject: 'firmware verdict', severity: 'note', text: `is "${firmware.verdict}"${why}` }];
+  const accepted = firmware.accepted ? '; accepted by its SHA-256' : '';
+  return [
+    { subject: 'firmware verdict', severity: 'note', text: `is "${firmware.verdict}"${why}${accepted}` },
+  ];
 }

@@ -39,4 +39,20 @@ export function addBaseCommands(base: Command): void {
   )
     .argument('[base]', subject)
     .action(async (named, options) => (await import('./complete.ts')).completeCommand(named, options));
+
+  const firmware = add(
+    'firmware',
+    'show where OVMF.amdsev.fd is found, and what a launch digest of it proves',
+  )
+    .option('--fetch', "fetch Debian's package first, into the cache")
+    .option('--json', 'print JSON')
+    .action(async (options) => (await import('./firmware.ts')).firmwareCommand(options));
+  firmware
+    .command('build')
+    .description("build sound firmware of Debian's edk2 source, for every later build")
+    .option('--output <file>', 'copy it there, too')
+    .option('--rebuild', 'build it again, from the packages of today')
+    .action(async (_, command) =>
+      (await import('./firmware-build.ts')).firmwareBuildCommand(command.optsWithGlobals()),
+    );
 }

@@ -42,6 +42,17 @@ it('never resolves where QEMU does not answer, and stops when told to', async ()
   await expect(watching).rejects.toThrow();
 });
 
+it('is not disturbed by a socket that breaks when QEMU is killed', async () => {
+  const [ours] = duplexPair();
+  const stop = new AbortController();
+  const watching = standstill(ours, { looks: 1, interval: 1, signal: stop.signal });
+  // Without a listener the error would end the process, and vitest fails the run.
+  ours.destroy(Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' }));
+  await delay(30);
+  stop.abort();
+  await expect(watching).rejects.toThrow();
+});
+
 it('reads the general registers of every processor and nothing else', () => {
   const text = `${dump(1)}CR0=1\r\nGDT= 0\r\nCPU#1\r\nR8 =1 R9 =2\r\nR12=3\r\nRIP=5\r\nXMM00=9`;
   expect(registers(JSON.stringify({ return: text }))?.split('\n')).toEqual([

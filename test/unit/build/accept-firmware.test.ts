@@ -44,8 +44,9 @@ describe('acceptFirmware', () => {
   });
 
   it('takes it with a warning where its own SHA-256 was accepted', async () => {
-    const { verdict, origin } = await accept('production', ['00'.repeat(32), sha256]);
+    const { verdict, origin, accepted } = await accept('production', ['00'.repeat(32), sha256]);
     expect(verdict.verdict).toBe('unknown');
+    expect(accepted).toBe(true);
     expect(origin).toBe('base_images/');
     expect(said.warnings).toEqual([expect.stringMatching(new RegExp(`${sha256}.*accepted by its SHA-256`))]);
   });
@@ -55,7 +56,7 @@ describe('acceptFirmware', () => {
   });
 
   it('warns in a development build', async () => {
-    await accept('development');
+    expect(await accept('development')).toMatchObject({ accepted: false });
     expect(said.warnings).toEqual([
       `firmware ${sha256} is unknown: its SHA-256 is not in the table of known firmware`,
     ]);

@@ -25,6 +25,13 @@ test('it tells every digest, the firmware verdict, the key and the files', async
   expect(text).not.toContain('DEVELOPMENT');
 });
 
+test('it tells that the administrator accepted the firmware, and only then', async () => {
+  const line = 'The administrator accepted it by its SHA-256';
+  expect((await readme(input)).replaceAll('\n', ' ')).not.toContain(line);
+  const firmware = { ...input.firmware, accepted: true as const };
+  expect((await readme({ ...input, firmware })).replaceAll('\n', ' ')).toContain(line);
+});
+
 test('a development bundle says so first, and how it is booted', async () => {
   const text = await readme({ ...input, kind: 'development' });
   expect(text.split('\n').slice(0, 6).join('\n')).toContain('DEVELOPMENT BUNDLE');

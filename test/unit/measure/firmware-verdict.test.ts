@@ -42,6 +42,11 @@ describe('firmware verdict', () => {
     expect(judgeFirmware(sha256.toUpperCase(), undefined).verdict).toBe('weak');
   });
 
+  it('calls the build of templates/firmware sound', () => {
+    const sha256 = 'aae5e39c68bb1b555c92d30866b9c446158b89fb9f1618d6faa7077224666834';
+    expect(judgeFirmware(sha256, undefined)).toMatchObject({ verdict: 'sound' });
+  });
+
   it('is weak for unlisted firmware of the same kind', () => {
     expect(judgeFirmware(unseen, weakVolume).verdict).toBe('weak');
   });
