@@ -71,7 +71,7 @@ test('systemd knows our units and no others, and made none up', () => {
     'cvm-workload-log.service',
     'cvm-workload-space.service',
     'cvm-workload.service',
-    'cvm-container.slice',
+    'container.slice',
     'cvm-report.socket',
     'cvm.target',
   ]);
@@ -79,7 +79,7 @@ test('systemd knows our units and no others, and made none up', () => {
   const units = guest.units!.filter((line) => !/\.(mount|device) |not-found/.test(line));
   expect(units.sort()).toEqual([
     '-.slice loaded active active',
-    'cvm-container.slice loaded active active',
+    'container.slice loaded active active',
     'cvm-dhcp.service loaded active running',
     'cvm-lock.service loaded active exited',
     // This user_data names no share.
