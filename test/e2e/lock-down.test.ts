@@ -54,7 +54,9 @@ test('from inside of the container only what a container may do is possible', ()
     '/tmp lies in /',
     'root is overlay',
     `/dev holds ${containerDevices.map((name) => `/dev/${name} `).join('')}`,
-    ...['a file in the root', 'a file in /tmp'].map((what) => `${what}: possible`),
+    ...['a file in the root', 'a file in /tmp', 'a random device by a device node'].map(
+      (what) => `${what}: possible`,
+    ),
     ...refusedInside.map((what) => `${what}: refused`),
     'ready',
     'end',
@@ -67,6 +69,7 @@ test('systemd knows our units and no others, and made none up', () => {
   const units = guest.units!.filter((line) => !/\.(mount|device) |not-found/.test(line));
   expect(units.sort()).toEqual([
     '-.slice loaded active active',
+    'container.slice loaded active active',
     'cvm-dhcp.service loaded active running',
     'cvm-lock.service loaded active exited',
     // This user_data names no share.
@@ -150,6 +153,7 @@ const refusedInside = [
     'reading memory by a device node',
     'the serial console by a device node',
     'the console by a device node',
+    'a network tunnel by a device node',
   ],
   ...['mounting', 'remounting /applog with programs', 'a user name space', 'a network name space'],
   ...['loading a module', 'swap', 'restarting', 'the clock', 'the host name', 'a kernel setting', 'SysRq'],
@@ -163,7 +167,9 @@ const ramOf = (name: string) => `upperdir=/run/cvm/ram/${name}/upper,workdir=/ru
 
 /** Mount point, type, options; of an overlay its layers. The workload's own layers are left out. */
 const mountsOfGuest = [
-  `/ overlay ro,nodev rw,lowerdir=/run/cvm/segments/site:/run/cvm/segments/base,${ramOf('system')}`,
+  `/ overlay ro,nodev ro,lowerdir=/run/cvm/segments/site:/run/cvm/segments/base,${ramOf('system')}`,
+  // systemd's own, drawn at each boot: the root's is empty.
+  '/etc/machine-id tmpfs ro',
   '/run/cvm/ram/system tmpfs rw,nosuid,nodev',
   '/run/cvm/ram/workload tmpfs rw,nosuid,nodev',
   ...['base', 'site'].map((name) => `/run/cvm/segments/${name} ${sealed}`),

@@ -9,7 +9,7 @@ export const ownUnitFiles = [
   'cvm-workload-log.service',
   'cvm-workload-space.service',
   'cvm-workload.service',
-  'cvm-container.slice',
+  'container.slice',
   'cvm-report.socket',
   'cvm.target',
 ];

@@ -57,6 +57,8 @@ export function runtimeConfig(
       rootfsPropagation: 'rslave',
       namespaces: ['pid', 'ipc', 'uts', 'mount', 'cgroup'].map((type) => ({ type })),
       devices,
+      // Where the guest's own device rules hold as well: container.slice.
+      cgroupsPath: '/container.slice/workload',
       resources: { devices: deviceRules },
       maskedPaths,
       readonlyPaths,

@@ -19,7 +19,7 @@ say() {
 
 # Stops the workload where it stands: the end of the VM waits for it otherwise, and it may ignore what it is told.
 freeze_workload() {
-  for control in /sys/fs/cgroup/workload/cgroup.freeze /sys/fs/cgroup/system.slice/cvm-workload.service/cgroup.freeze; do
+  for control in /sys/fs/cgroup/container.slice/cgroup.freeze /sys/fs/cgroup/system.slice/cvm-workload.service/cgroup.freeze; do
     if [ -e "$control" ]; then echo 1 > "$control"; fi
   done
 }

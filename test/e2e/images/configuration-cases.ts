@@ -39,7 +39,16 @@ export const configurationCases: readonly ImageCase[] = [
       'capabilities Eff 00000000a80405fb',
       ...roomSays,
     ],
-    makes: ['made/by/the/runtime', 'probe/vda', 'probe/sev-guest', 'probe/mem', 'probe/kmsg', 'probe/fuse'],
+    makes: [
+      'made/by/the/runtime',
+      'probe/vda',
+      'probe/sev-guest',
+      'probe/mem',
+      'probe/kmsg',
+      'probe/fuse',
+      'probe/console',
+      'probe/tun',
+    ],
   },
   {
     name: 'user-by-name',

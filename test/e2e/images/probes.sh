@@ -15,11 +15,11 @@ listens() {
   sleep 1
   kill $!
 }
-for node in 'vda b 254 0' 'sev-guest c 10 124' 'mem c 1 1' 'kmsg c 1 11' 'fuse c 10 229' 'console c 5 1'; do
+for node in 'vda b 254 0' 'sev-guest c 10 124' 'mem c 1 1' 'kmsg c 1 11' 'fuse c 10 229' 'console c 5 1' 'tun c 10 200'; do
   # shellcheck disable=SC2086 # name, type, major, minor
   set -- $node
   mknod "/probe/$1" "$2" "$3" "$4" 2> /dev/null || echo "cannot make $1"
-  tried "reading $1" dd if="/probe/$1" of=/dev/null bs=1 count=1
+  tried "reading $1" timeout 5 dd if="/probe/$1" of=/dev/null bs=1 count=1
 done
 tried 'reading /dev/urandom' dd if=/dev/urandom of=/dev/null bs=1 count=1
 tried 'writing /proc/sys' writes /proc/sys/kernel/core_pattern

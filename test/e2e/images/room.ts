@@ -37,7 +37,9 @@ export const asUser = [
 /** The answers of `probes.sh`: first what must not work, then what must. 255 is EPERM. */
 export const roomSays = [
   ...Object.keys(refusedCalls).map((name) => `probe ${name} ${name === 'getuid' ? 0 : 255}`),
-  ...['vda', 'sev-guest', 'mem', 'kmsg', 'fuse', 'console'].map((device) => `tried reading ${device} failed`),
+  ...['vda', 'sev-guest', 'mem', 'kmsg', 'fuse', 'console', 'tun'].map(
+    (device) => `tried reading ${device} failed`,
+  ),
   ...[
     '/proc/sys',
     '/proc/sysrq-trigger',

@@ -123,6 +123,7 @@ describe('makeSiteLayer', () => {
     const text = describeLayer(await make(0o022)).join('\n');
     const units = [...text.matchAll(/usr\/lib\/cvm\/units\/(\S+?)"? /g)].map((match) => match[1]);
     expect(units.sort()).toEqual([
+      'container.slice',
       'cvm-dhcp.service',
       'cvm-lock.service',
       'cvm-nfs.service',
