@@ -17,11 +17,13 @@ export const ownUnitFiles = [
 /** Programs, the first two words of each, and what it reads from. */
 export const ownProcesses = [
   '/bin/sh /audit null',
-  '/bin/sh /usr/lib/cvm/workload-log null',
+  '/bin/sh /usr/lib/cvm/workload-log /run/cvm/workload.pipe',
   '/bin/sh /usr/lib/cvm/workload-space null',
-  '/usr/bin/crun --cgroup-manager=cgroupfs null',
   '/usr/lib/systemd/systemd --unit=cvm.target null',
   'busybox udhcpc null',
+  'crun --cgroup-manager=cgroupfs null',
+  // One read of the workload's output, which workload-log waits for.
+  'dd bs=65536 /run/cvm/workload.pipe',
 ];
 
 /** Sockets that wait for somebody. */
