@@ -135,7 +135,7 @@ test('a bundle whose base is an imported disk with LVM boots, and its workload r
 
 test('nothing that the disk brought to be started ran: units, generators, drop-ins, sockets', async () => {
   expect(await vm.log('planted')).toBeUndefined();
-  expect(guest['unit-files']).toEqual(ownUnitFiles);
+  expect(guest['unit-files']!.toSorted()).toEqual(ownUnitFiles);
   expect(guest.generated).toEqual([]);
   expect(guest.processes).toEqual(ownProcesses);
   expect(guest.listening).toEqual(ownSockets);

@@ -22,6 +22,7 @@ export const ownProcesses = [
   '/usr/lib/systemd/systemd --unit=cvm.target null',
   'busybox udhcpc null',
   'crun --cgroup-manager=cgroupfs null',
+  // One read of the workload's output, which workload-log waits for.
   'dd bs=65536 /run/cvm/workload.pipe',
 ];
 
