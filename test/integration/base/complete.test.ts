@@ -12,7 +12,7 @@ import { sha256File } from '../../../src/host/files.ts';
 import { UserNamespace } from '../../../src/host/namespace.ts';
 import { readSquashfsFile } from '../../../src/host/squashfs.ts';
 import { templatePath } from '../../../src/host/template.ts';
-import { realBase } from '../build/real-base.ts';
+import { aptBase } from './apt-base.ts';
 import { elf, smallBase, wholeBase } from './small-base.ts';
 
 const recipe = templatePath('base');
@@ -77,7 +77,7 @@ describe('with a real base', () => {
 
   beforeAll(async () => {
     if (noNamespaces !== undefined) return;
-    real = await realBase();
+    real = await aptBase();
     lacking = join(folder, 'lacking.squashfs');
     await using copy = await PrivateCopy.unpack(real.squashfs);
     await copy.runInside(enter, 'dpkg --purge jose', { env: { DEBIAN_FRONTEND: 'noninteractive' } });
