@@ -21,8 +21,10 @@ rm -f "$root"/boot/*-"$kernel" "$root"/boot/*.old "$root"/boot/initrd.img "$root
 chroot "$root" dpkg-query -W -f '${Package}\t${Version}\t${Architecture}\t${source:Package}\t${source:Version}\n' |
   LC_ALL=C sort > "$root/usr/share/cvm-packages.tsv"
 
-# A base has no apt, and what apt was told of mirrors is the build host's.
-rm -rf "$root/var/cache/apt" "$root/var/lib/apt" "$root"/etc/apt/sources.list*
+# Where there is no apt, as in a base that is built, what it was told of mirrors is the build host's.
+if [ ! -e "$root/usr/bin/apt-get" ]; then
+  rm -rf "$root/var/cache/apt" "$root/var/lib/apt" "$root"/etc/apt/sources.list*
+fi
 
 # Not /tmp: mmdebstrap keeps its apt configuration there until the end, and empties it itself.
 "$here/clean.sh" "$root"

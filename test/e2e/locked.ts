@@ -1,16 +1,16 @@
 /** What runs in the VM while a workload of test/e2e/audit waits, whatever base it has: test/e2e/audit/guest.sh lists it. */
 
-/** Every unit that systemd has a file for. */
+/** Every unit that systemd has a file for, sorted. */
 export const ownUnitFiles = [
+  'container.slice',
   'cvm-dhcp.service',
   'cvm-lock.service',
   'cvm-nfs.service',
+  'cvm-report.socket',
   'cvm-report@.service',
   'cvm-workload-log.service',
   'cvm-workload-space.service',
   'cvm-workload.service',
-  'container.slice',
-  'cvm-report.socket',
   'cvm.target',
 ];
 

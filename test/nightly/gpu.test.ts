@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { workDirectory } from '../../src/host/temp.ts';
-import { asBuilt, auditBundle, auditLines, plantAtHandOver } from './audit.ts';
+import { asBuilt, auditBundle, auditLines, plantAtHandOver } from '../e2e/audit.ts';
+import type { Vm } from '../e2e/harness.ts';
 import { seedGpuBase } from './gpu-base.ts';
-import type { Vm } from './harness.ts';
 
 /*
  * A site with a GPU, on a machine without one, with a base of stand-ins for NVIDIA's software: this proves units, scripts, crun and
