@@ -25,7 +25,7 @@ const asBase = (squashfs: string) => ({ id: 'f'.repeat(64), squashfs, origin: 'd
 /** What a build makes of a base with these changes. */
 async function use(changes: Files, kind: 'production' | 'development', ports: number[] = []) {
   await using small = await smallBase({ ...wholeBase(), ...changes });
-  const settings = { kind, site: { allowedOutPorts: ports } } as unknown as BuildSettings;
+  const settings = { kind, site: { allowedOutPorts: ports, issuers: [] } } as unknown as BuildSettings;
   const found = asBase(small.image);
   const used = await usableBase(found, { settings, cache }, { signal, warn: (text) => warnings.push(text) });
   return { used, found };

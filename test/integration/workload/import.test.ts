@@ -63,7 +63,7 @@ describe('importArchive', () => {
       umoci unpack --rootless --image image:v1 bundle >/dev/null
       mkdir -p bundle/rootfs/etc && echo one >bundle/rootfs/etc/one && echo two >bundle/rootfs/etc/two
       umoci repack --image image:v1 --refresh-bundle bundle >/dev/null
-      rm bundle/rootfs/etc/one && umoci repack --image image:v1 bundle >/dev/null
+      rm bundle/rootfs/etc/one && touch -d 2001-01-01 bundle/rootfs/etc && umoci repack --image image:v1 bundle >/dev/null
       umoci config --image image:v1 --config.cmd /x --architecture amd64 --os linux
       tar -C image -cf image.tar .`;
     execFileSync('sh', ['-ec', script], { cwd: bench.folder });
@@ -73,8 +73,6 @@ describe('importArchive', () => {
     ).toEqual([
       ['dir etc', 'file etc/one', 'file etc/two'],
       ['dir etc', 'nod etc/one'],
-      // umoci's second layer does not describe etc, so what the first said of it lies on top.
-      ['dir etc'],
     ]);
   });
 
