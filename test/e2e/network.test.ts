@@ -122,7 +122,8 @@ test('what the VM sends is this and nothing else', () => {
     // Router and neighbour solicitation, RFC 4861. Listener reports, RFC 3810, are not allowed.
     ...['icmpv6 133', 'icmpv6 135'],
     ...['tcp 443 at 10.0.2.101', `tcp 443 at fec${'0'.repeat(28)}2`, 'tcp 8999 at 10.0.2.100'],
-    ...['udp 53 at 10.0.2.3', 'udp 67 at 10.0.2.2', 'udp 67 at 255.255.255.255'],
+    // Asked by packet socket, which no rule sees; the rules let no DHCP out.
+    ...['udp 53 at 10.0.2.3', 'udp 67 at 255.255.255.255'],
   ]);
 });
 
