@@ -44,5 +44,5 @@ export async function replayedCopy(
     }
   }
   const file = stack.use(await open(path, 'r'));
-  return await Ext4.open(fileBlocks(file, volume.size));
+  return await Ext4.open(fileBlocks(file, volume.size), signal);
 }

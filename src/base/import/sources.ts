@@ -7,6 +7,7 @@ import { blockSize, isHeader } from '../../host/tar/header.ts';
 import { sampledPrograms } from './architecture.ts';
 import { ArchiveTree } from './archive-tree.ts';
 import { readDiskHeader } from './disk/formats.ts';
+import { interruptible } from './disk/interruptible.ts';
 import { openByQemu, openRaw } from './disk/open.ts';
 import { Ext4Tree } from './ext4/tree.ts';
 import { findRoot } from './find-root.ts';
@@ -101,7 +102,8 @@ async function openInstalled(
   disk: Parameters<typeof readVolumes>[0],
   { replayJournal, stack, warn, note, progress, signal }: OpenTreeOptions,
 ): Promise<Tree> {
-  const { root, mounts } = await findRoot(await readVolumes(disk, warn), source.path, warn);
+  const volumes = await readVolumes(interruptible(disk, signal), warn, signal);
+  const { root, mounts } = await findRoot(volumes, source.path, warn);
   const used = [root, ...mounts.values()];
   const separate = [...mounts].map(([path, { title }]) => `, /${path} on ${title}`);
   note(`the root is on ${root.title}${separate.join('')}`);

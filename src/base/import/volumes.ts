@@ -29,7 +29,11 @@ export interface DiskVolumes {
  * Everything on a disk that could be mounted.
  * @throws MalformedError where partition table, LVM metadata or an ext4 superblock is damaged
  */
-export async function readVolumes(disk: Blocks, warn: (text: string) => void): Promise<DiskVolumes> {
+export async function readVolumes(
+  disk: Blocks,
+  warn: (text: string) => void,
+  signal?: AbortSignal,
+): Promise<DiskVolumes> {
   const partitions = await readPartitions(disk, warn);
   const volumes: Volume[] = [];
   const refused: string[] = [];
@@ -37,7 +41,7 @@ export async function readVolumes(disk: Blocks, warn: (text: string) => void): P
   const add = async (title: string, blocks: Blocks, names: string[]) => {
     const content = await contentOf(blocks);
     if (content === 'LVM2') physical.push(await readPhysicalVolume(blocks));
-    else volumes.push(await describe(title, blocks, content, names));
+    else volumes.push(await describe({ title, content, blocks }, names, signal));
   };
   if (partitions === undefined) await add('the disk', disk, []);
   for (const { number, offset, length, uuid, label } of partitions ?? []) {
@@ -49,25 +53,29 @@ export async function readVolumes(disk: Blocks, warn: (text: string) => void): P
     if ('refused' in blocks) refused.push(`${title} ${blocks.refused}`);
     else
       volumes.push(
-        await describe(title, blocks, await contentOf(blocks), [
-          `mapper=${mapperName(group, name)}`,
-          `lv=${group}/${name}`,
-          `lvid=${id}`,
-        ]),
+        await describe(
+          { title, content: await contentOf(blocks), blocks },
+          [`mapper=${mapperName(group, name)}`, `lv=${group}/${name}`, `lvid=${id}`],
+          signal,
+        ),
       );
   }
   return { volumes, refused };
 }
 
-async function describe(title: string, blocks: Blocks, content: Content, names: string[]): Promise<Volume> {
-  const found = { title, content, blocks };
+async function describe(
+  found: Pick<Volume, 'title' | 'content' | 'blocks'>,
+  names: string[],
+  signal?: AbortSignal,
+): Promise<Volume> {
+  const { title, content, blocks } = found;
   if (content === 'FAT') {
     const { uuid, label } = await fatNames(blocks);
     return { ...found, names: new Set([...names, `uuid=${uuid.toLowerCase()}`, `label=${label}`]) };
   }
   if (content !== 'ext4') return { ...found, names: new Set(names) };
   try {
-    const ext4 = await Ext4.open(blocks);
+    const ext4 = await Ext4.open(blocks, signal);
     const { uuid, label } = ext4.superblock;
     return { ...found, ext4, names: new Set([...names, `uuid=${uuid}`, `label=${label}`]) };
   } catch (error) {

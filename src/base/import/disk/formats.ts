@@ -61,7 +61,8 @@ function qcow(head: Buffer): DiskHeader {
 
 /**
  * VMware Virtual Disk Format 1.1, sparse extents; numbers are little-endian, places in sectors. A capacity of 0 turns the
- * embedded description into a list of other files for qemu, so that it is refused as well.
+ * embedded description into a list of other files for qemu, so that it is refused as well. qemu looks for a parent from byte
+ * 512 on whatever place the header gives, so that none may be named anywhere before the data.
  */
 function vmdk(head: Buffer): DiskHeader {
   const capacity = head.readBigUInt64LE(12);
@@ -69,6 +70,6 @@ function vmdk(head: Buffer): DiskHeader {
   const size = Number(head.readBigUInt64LE(36)) * 512;
   if (capacity === 0n) return { format: 'vmdk', refers: 'is a VMDK description of other files' };
   if (place + size > head.length) return { format: 'vmdk', refers: 'has its description in an odd place' };
-  const description = head.toString('latin1', place, place + size);
-  return { format: 'vmdk', refers: /parentFileNameHint/i.test(description) ? backing : undefined };
+  const parent = /parentFileNameHint/i.test(head.toString('latin1'));
+  return { format: 'vmdk', refers: parent ? backing : undefined };
 }

@@ -14,7 +14,7 @@ const entry = { status: 0, type: 4, first: 8, count: 12, size: 16 } as const;
 const extended = [0x05, 0x0f, 0x85];
 /** Type of the entry that keeps older tools off a GPT. */
 export const protective = 0xee;
-/** More than any tool makes; a chain that leads back to itself ends here. */
+/** Records of a chain, more than any tool makes; one that leads back to itself ends here. */
 const mostLogical = 128;
 
 interface Entry {
@@ -76,13 +76,14 @@ export async function readMbr(disk: Blocks): Promise<Partition[] | undefined> {
 
 async function logicalOf(disk: Blocks, container: Entry): Promise<Entry[]> {
   const found: Entry[] = [];
-  for (let at = container.first; ; ) {
+  let at = container.first;
+  for (let records = 0; records < mostLogical; records++) {
     const record = await peekBlocks(disk, at * sector, sector);
     if (!isRecord(record)) throw new MalformedError('its chain of logical partitions is damaged');
     const [logical, next] = entriesOf(record) as [Entry, Entry];
     if (logical.type !== 0 && logical.count > 0) found.push({ ...logical, first: at + logical.first });
     if (next.type === 0 || next.count === 0) return found;
-    if (found.length >= mostLogical) throw new MalformedError('its chain of logical partitions has no end');
     at = container.first + next.first;
   }
+  throw new MalformedError('its chain of logical partitions has no end');
 }

@@ -20,8 +20,8 @@ export function openRaw(source: SourceFile): OpenDisk {
 
 /**
  * Opens an image of another format through qemu-nbd, which serves it read-only on a socket in a private folder. qemu gets the
- * open file, so that what is read is what was hashed whatever happens to the name, and the format by name, so that it
- * guesses nothing.
+ * open file, so that what is read is what was hashed whatever happens to the name; the format by name, so that it guesses
+ * nothing; and the word that there is no backing file, so that it opens none whatever the header says.
  * @throws UserError where qemu cannot read the image
  */
 export async function openByQemu(
@@ -32,7 +32,9 @@ export async function openByQemu(
   await using stack = new AsyncDisposableStack();
   const work = stack.use(await workDirectory());
   const socket = join(work.path, 'nbd');
-  const args = ['--read-only', '--format', format, '--socket', socket, '/proc/self/fd/0'];
+  const file = { driver: 'file', filename: '/proc/self/fd/0' };
+  const image = `json:${JSON.stringify({ driver: format, backing: null, file })}`;
+  const args = ['--read-only', '--socket', socket, image];
   const child = start('qemu-nbd', args, { signal }, { stdin: source.handle.fd as 0 });
   let failure: unknown;
   const ended = child.then(

@@ -1,6 +1,7 @@
 import { type Bytes, MalformedError } from '../../../host/tar/bytes.ts';
 import { type Blocks, joinedBlocks } from '../disk/blocks.ts';
 import { cachedBlocks } from '../disk/cached.ts';
+import { interruptible } from '../disk/interruptible.ts';
 import { type DirectoryEntry, directoryEntries } from './directory.ts';
 import { fileType, type Inode, inodeFlags, parseInode } from './inode.ts';
 import { runsOf } from './mapping.ts';
@@ -29,10 +30,11 @@ export class Ext4 {
   }
 
   /** @throws MalformedError where the superblock is damaged or names what this reader does not know */
-  static async open(volume: Blocks): Promise<Ext4> {
+  static async open(volume: Blocks, signal?: AbortSignal): Promise<Ext4> {
     const superblock = await readSuperblock(volume);
     const size = superblock.blocksCount * superblock.blockSize;
-    return new Ext4(cachedBlocks(joinedBlocks([{ blocks: volume, offset: 0, length: size }])), superblock);
+    const cached = cachedBlocks(joinedBlocks([{ blocks: volume, offset: 0, length: size }]));
+    return new Ext4(interruptible(cached, signal), superblock);
   }
 
   root(): Promise<Inode> {

@@ -34,10 +34,9 @@ export async function* runsOf(inode: Inode, readBlock: ReadBlock, blockSize: num
   let reached = 0;
   const runs =
     inode.flags & inodeFlags.extents
-      ? extents(inode, inode.block, readBlock, undefined)
+      ? extents({ inode, readBlock, limit, seen: new Set(), reached: 0 }, inode.block, undefined)
       : mapped(inode.block, readBlock, blockSize / 4, limit);
   for await (const run of runs) {
-    // Rising order also bounds the work: a tree that leads back to itself repeats its blocks.
     if (run.logical < reached) throw new MalformedError(`the block list of inode ${inode.number} is damaged`);
     if (run.logical >= limit) return;
     reached = run.logical + run.count;
@@ -45,35 +44,54 @@ export async function* runsOf(inode: Inode, readBlock: ReadBlock, blockSize: num
   }
 }
 
+/** A walk through an extent tree. */
+interface ExtentWalk {
+  inode: Inode;
+  readBlock: ReadBlock;
+  /** Blocks that the file's size reaches. */
+  limit: number;
+  /** Blocks of the nodes so far. No node has two parents: without this, five blocks make a tree that takes years. */
+  seen: Set<number>;
+  /** Logical block after the last extent, written or not. */
+  reached: number;
+}
+
 async function* extents(
-  inode: Inode,
+  walk: ExtentWalk,
   node: Buffer,
-  readBlock: ReadBlock,
   expectedDepth: number | undefined,
 ): AsyncGenerator<Run> {
+  const { inode, readBlock, limit, seen } = walk;
   const damaged = () => new MalformedError(`the extent tree of inode ${inode.number} is damaged`);
   const count = node.readUInt16LE(2);
   const depth = node.readUInt16LE(6);
   const fits = 12 + count * 12 <= node.length;
   if (node.readUInt16LE(0) !== extentMagic || !fits || depth > deepest) throw damaged();
-  if (expectedDepth !== undefined && depth !== expectedDepth) throw damaged();
+  if (expectedDepth !== undefined && (depth !== expectedDepth || count === 0)) throw damaged();
   for (let index = 0; index < count; index++) {
     const at = 12 + index * 12;
     const logical = node.readUInt32LE(at);
+    if (logical >= limit) return;
     if (depth === 0) {
       const length = node.readUInt16LE(at + 4);
       const physical = node.readUInt32LE(at + 8) + node.readUInt16LE(at + 6) * 2 ** 32;
-      if (length <= longestWritten) yield { logical, physical, count: length };
+      if (length === 0 || logical < walk.reached) throw damaged();
+      const written = length <= longestWritten;
+      walk.reached = logical + (written ? length : length - longestWritten);
+      if (written) yield { logical, physical, count: length };
       continue;
     }
-    const child = await readBlock(node.readUInt32LE(at + 4) + node.readUInt16LE(at + 8) * 2 ** 32);
+    const place = node.readUInt32LE(at + 4) + node.readUInt16LE(at + 8) * 2 ** 32;
+    if (seen.has(place)) throw damaged();
+    seen.add(place);
+    const child = await readBlock(place);
     if (inode.seed !== undefined) {
       // The checksum follows the last place an extent could have.
       const end = 12 + child.readUInt16LE(4) * 12;
       if (end + 4 > child.length || crc32c(inode.seed, child.subarray(0, end)) !== child.readUInt32LE(end))
         throw damaged();
     }
-    yield* extents(inode, child, readBlock, depth - 1);
+    yield* extents(walk, child, depth - 1);
   }
 }
 

@@ -1,7 +1,10 @@
 import { execFileSync } from 'node:child_process';
-import { cp, link, mkdir, open, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises';
+import { cp, link, mkdir, open, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { openByQemu } from '../../../../src/base/import/disk/open.ts';
+import { UserError } from '../../../../src/host/errors.ts';
+import { openSourceFile } from '../../../../src/host/source-file.ts';
 import { diskOf, ext4Of } from './disks.ts';
 import { asRoot, draftsIn, importInto, makeSystem, release, workFolder } from './system.ts';
 
@@ -99,6 +102,53 @@ describe('what cannot be imported is named, with what to do', () => {
     expect(await refusal(flat)).toMatchObject({
       message: expect.stringContaining('description of other files'),
     });
+  });
+
+  /** A VMDK whose header says that its description is nowhere, while qemu finds a parent at byte 512: the file at `target`. */
+  async function vmdkOf(file: string, target: string): Promise<string> {
+    const { size } = await stat(target);
+    execFileSync('qemu-img', ['create', '-q', '-f', 'vmdk', file, String(size)]);
+    const image = await readFile(file);
+    const inner = 1 << 20;
+    const parent = { driver: 'raw', offset: inner, size: 1024, file: '/proc/self/fd/0' };
+    const hint = `json:${JSON.stringify({ file: { ...parent, file: { driver: 'file', filename: parent.file } } }).replaceAll('"', "'")}`;
+    const text = image.toString('latin1', 512, 20 * 512).replace(/\0.*$/s, '');
+    const named = text.replace('parentCID=ffffffff', `parentCID=12345678\nparentFileNameHint="${hint}"`);
+    const whole = Buffer.alloc(inner + 1024);
+    image.copy(whole);
+    whole.fill(0, 512, 21 * 512).write(named, 512, 'latin1');
+    whole.fill(0, 28, 44);
+    whole.write(
+      `# Disk DescriptorFile\nversion=1\nCID=12345678\nparentCID=ffffffff\ncreateType="monolithicFlat"\n\nRW ${size / 512} FLAT "${target}" 0\n`,
+      inner,
+      'latin1',
+    );
+    await writeFile(file, whole);
+    return file;
+  }
+
+  it('a VMDK that names a file of this machine where its header says nothing lies', async () => {
+    const file = await vmdkOf(at('parent-nowhere.vmdk'), root);
+    expect(await refusal(file)).toMatchObject({
+      message: `cannot import ${file}: it refers to a backing file`,
+    });
+  });
+
+  it.each([
+    'vmdk',
+    'qcow2',
+  ] as const)('a %s that was not looked at: no backing file is opened', async (format) => {
+    const file = at(`unseen.${format}`);
+    if (format === 'vmdk') await vmdkOf(file, root);
+    else execFileSync('qemu-img', ['create', '-q', '-f', format, '-F', 'raw', '-b', root, file]);
+    await using source = await openSourceFile(file, {
+      unusable: (why) => new UserError(`cannot open the test's image: ${why}`),
+      ...{ missing: '', folder: '', changed: '' },
+    });
+    await using opened = await openByQemu(source, format);
+    expect(opened.disk.size).toBe((await stat(root)).size);
+    const start = await opened.disk.read(0, 1 << 20);
+    expect(start.equals(Buffer.alloc(1 << 20))).toBe(true);
   });
 
   it('a system for another processor', async () => {
