@@ -117,6 +117,11 @@ export const tools = {
     steps: ['base', 'complete'],
   },
   nsenter: { package: 'util-linux', purpose: 'complete a base apart from the host', steps: ['complete'] },
+  keyctl: {
+    package: 'keyutils',
+    purpose: "complete a base apart from the account's keys",
+    steps: ['complete'],
+  },
   'apt-get': { package: 'apt', purpose: 'fetch packages', steps: ['base', 'firmware'] },
   'dpkg-query': {
     package: 'dpkg',

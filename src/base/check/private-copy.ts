@@ -56,18 +56,20 @@ export class PrivateCopy implements AsyncDisposable {
   }
 
   /**
-   * Runs a shell script of ours with the copy as its whole file system: no file of the host, no process of the host, its
-   * network.
+   * Runs a shell script of ours with the copy as its whole file system: no file of the host, no process of the host, none of
+   * the caller's keys; its network.
    * @param enter text of templates/base/enter.sh
    * @returns what the script printed
    * @throws execa's error where it fails
    */
   async runInside(enter: string, script: string, options: RunOptions): Promise<string> {
-    const apart = ['unshare', '--mount', '--pid', '--fork', '--kill-child', '--ipc', '--uts'];
+    const apart = ['--mount', '--pid', '--fork', '--kill-child', '--ipc', '--uts'];
     const busybox = findTool('busybox');
     // In a session of its own: it cannot type into the caller's terminal.
     const shell = [busybox, 'setsid', busybox, 'sh', '-c', enter, 'enter.sh', script];
-    const command = [...apart, '--', ...shell];
+    // No namespace divides keyrings: whoever inherits the caller's session keyring may read the keys in it.
+    const ownKeyring = [findTool('keyctl'), 'session', '-'];
+    const command = [...ownKeyring, findTool('unshare'), ...apart, '--', ...shell];
     const { stdout } = await this.#namespace.start(command, { ...options, cwd: this.#folder }, { all: true });
     return String(stdout);
   }

@@ -5,6 +5,11 @@ import { readTar, type TarItem } from '../../host/tar/read.ts';
 import type { Node, Tree } from './tree.ts';
 
 const mostEntries = 4_000_000;
+/** Folders, those included that names only imply: each takes memory, and one name may imply thousands. */
+const mostFolders = 1_000_000;
+/** Bytes of a path and of one name in it: Linux takes no more (PATH_MAX and NAME_MAX, include/uapi/linux/limits.h). */
+const longestPath = 4096;
+const longestName = 255;
 /** Files that are kept at hand: what the plan of an import reads. */
 const largestKept = 64 * 1024 * 1024;
 const mostKept = 256 * 1024 * 1024;
@@ -20,6 +25,13 @@ function refused(name: string, why: string): UserError {
   return new UserError(`cannot import the archive: its entry ${readable(name)} ${why}`, {
     hint: 'pack the root file system again, for example with: tar --numeric-owner --xattrs -C <root> -cf base.tar .',
   });
+}
+
+/** @throws UserError where a name or a link's target is longer than Linux takes them */
+function requireShort({ name, linkName }: TarEntry): void {
+  const isLong = Math.max(name.length, linkName.length) > longestPath;
+  if (isLong || name.split('/').some((part) => part.length > longestName))
+    throw refused(name, 'has a longer name or target than a file system takes');
 }
 
 /** A name without leading `/`, `./` and doubled slashes. @throws UserError for one that could leave the tree */
@@ -55,6 +67,7 @@ export class ArchiveTree implements Tree {
     let ordinal = 0;
     let held = 0;
     for await (const { entry, body } of readTar(open())) {
+      requireShort(entry);
       const path = archivePath(entry.name);
       if (++ordinal > mostEntries) throw refused(entry.name, 'is one too many');
       tree.#add(path, entry, ordinal);
@@ -94,6 +107,7 @@ export class ArchiveTree implements Tree {
       const parent = cut < 0 ? '' : at.slice(0, cut);
       const names = this.#children.get(parent) ?? new Set();
       this.#children.set(parent, names);
+      if (this.#children.size > mostFolders) throw refused(entry.name, 'lies in one folder too many');
       if (names.has(at.slice(cut + 1))) return;
       names.add(at.slice(cut + 1));
       at = parent;

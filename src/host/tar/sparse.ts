@@ -77,24 +77,34 @@ export function paxMap(records: readonly PaxRecord[]): SparseMap | undefined {
   return { ...known, segments: pairs(numbers) };
 }
 
+/** Decimal digits of a number in a map: those of 2^64 - 1. */
+const mostDigits = 20;
+
 /** The map that leads the body in format 1.0: decimal lines, their count first, padded to whole blocks. */
 async function leadingMap(body: ByteReader): Promise<{ segments: Segment[]; bytes: number }> {
-  let text = '';
+  const numbers: number[] = [];
+  let count: number | undefined;
+  let line = '';
   let bytes = 0;
-  for (;;) {
+  const isWhole = () => count !== undefined && numbers.length === 2 * count;
+  while (!isWhole()) {
     const block = await body.exactly(blockSize);
     if (block === undefined) throw new MalformedError('it ends early');
     bytes += blockSize;
-    text += block.toString('latin1');
-    const end = text.indexOf('\n');
-    if (end < 0) throw new MalformedError('a map of file holes is damaged');
-    const count = Number(text.slice(0, end));
-    if (!(count >= 0 && count <= maximumSegments))
-      throw new MalformedError('a map of file holes is too long');
-    const lines = text.split('\n');
-    if (lines.length > 2 * count + 1)
-      return { segments: pairs(lines.slice(1, 2 * count + 1).map(Number)), bytes };
+    for (let at = 0; at < blockSize && !isWhole(); at++) {
+      const byte = block[at]!;
+      if (byte >= 0x30 && byte <= 0x39 && line.length < mostDigits) {
+        line += String.fromCharCode(byte);
+        continue;
+      }
+      if (byte !== 0x0a || line === '') throw new MalformedError('a map of file holes is damaged');
+      if (count !== undefined) numbers.push(Number(line));
+      else if (Number(line) <= maximumSegments) count = Number(line);
+      else throw new MalformedError('a map of file holes is too long');
+      line = '';
+    }
   }
+  return { segments: pairs(numbers), bytes };
 }
 
 /**

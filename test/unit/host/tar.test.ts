@@ -2,6 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { collect, MalformedError } from '../../../src/host/tar/bytes.ts';
 import { readable, type TarEntry } from '../../../src/host/tar/entry.ts';
+import { checksum } from '../../../src/host/tar/header.ts';
+import { encodePax } from '../../../src/host/tar/pax.ts';
 import { readTar } from '../../../src/host/tar/read.ts';
 import { encodeEntry, padding, tarEnd } from '../../../src/host/tar/write.ts';
 
@@ -123,6 +125,50 @@ describe('readTar', () => {
     }
     for await (const _ of readTar(counted()));
     expect(seen).toBe(data.length);
+  });
+});
+
+describe('the map of a file with holes (GNU format 1.0)', () => {
+  /** A file whose body begins with such a map. */
+  const withMap = (map: string, realSize: number, stored = '') => {
+    const records = [
+      ['GNU.sparse.major', '1'],
+      ['GNU.sparse.minor', '0'],
+      ['GNU.sparse.name', 'holes'],
+      ['GNU.sparse.realsize', String(realSize)],
+    ].map(([key, value]) => ({ key: key!, value: Buffer.from(value!) }));
+    const body = Buffer.concat([Buffer.from(map), padding(map.length), Buffer.from(stored)]);
+    // Its type flag is all that makes a file an extended header.
+    const extension = pack([entry('pax'), encodePax(records)]).subarray(0, -tarEnd().length);
+    extension.write('x', 156, 'latin1');
+    extension.write(`${checksum(extension.subarray(0, 512)).toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
+    return Buffer.concat([extension, pack([entry('stored'), body])]);
+  };
+  const lines = (...numbers: (number | string)[]) => numbers.map((number) => `${number}\n`).join('');
+
+  it('says where the stored bytes lie', async () => {
+    const [item] = await read(withMap(lines(2, 1, 2, 5, 3), 9, 'abcde'));
+    expect(item!.entry).toMatchObject({ name: 'holes', size: 9 });
+    expect(item!.body.toString('latin1')).toBe('\0ab\0\0cde\0');
+    expect((await read(withMap(lines(0), 3)))[0]!.body).toEqual(Buffer.alloc(3));
+  });
+
+  it('is read in a time that grows with its length alone', async () => {
+    // Of nothing at no place each, so that the map is all there is to read.
+    const segments = 400_000;
+    const [item] = await read(withMap(lines(segments) + lines(0, 0).repeat(segments), 3), 1 << 16);
+    expect(item!.body).toEqual(Buffer.alloc(3));
+  }, 20_000);
+
+  it.each([
+    ['damaged', 'a line without end', '9'.repeat(21)],
+    ['damaged', 'a line without number', lines(1, '', 1)],
+    ['damaged', 'something else than numbers', lines(1, '0x10', 1)],
+    ['damaged', 'fewer numbers than it counts', lines(2, 0, 0)],
+    ['damaged', 'a number that no file reaches', lines(1, '9'.repeat(20), 0)],
+    ['too long', 'more segments than any file has', lines(1_000_001)],
+  ])('is %s with %s', async (words, _, map) => {
+    await expect(read(withMap(map, 100))).rejects.toThrow(`a map of file holes is ${words}`);
   });
 });
 

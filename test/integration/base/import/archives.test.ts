@@ -185,6 +185,10 @@ describe('a hostile archive', () => {
     ],
     ['has “..” in its name', [['a', { type: 'hard link', linkName: '../b' }]]],
     ['takes the place of the root', [['./', { type: 'symlink', linkName: '/' }]]],
+    ['has a longer name or target', [[`a${'/a'.repeat(2048)}`, {}]]],
+    ['has a longer name or target', [[`a/${'b'.repeat(256)}/c`, {}]]],
+    ['has a longer name or target', [['a', { type: 'symlink', linkName: '/'.repeat(4097) }]]],
+    ['lies in one folder too many', Array.from({ length: 600 }, (_, i) => [`${i}${'/a'.repeat(2000)}`, {}])],
   ] as [string, Parameters<typeof layerOf>][])('is refused where an entry %s', async (words, items) => {
     expect(await refusal(...items)).toMatchObject({
       name: 'UserError',
