@@ -6,7 +6,7 @@ import type { Bytes } from '../../host/tar/bytes.ts';
 import { type EntryType, readable, type TarEntry } from '../../host/tar/entry.ts';
 import { encodeEntry, padding, tarEnd } from '../../host/tar/write.ts';
 import { writeSquashfs } from '../../host/write-squashfs.ts';
-import { forSquashfs } from './attributes.ts';
+import { forSquashfs, LostAttributes } from './attributes.ts';
 import { sizeBudget } from './budget.ts';
 import { fateOf } from './clean.ts';
 import type { Kernel } from './kernels.ts';
@@ -36,13 +36,9 @@ export interface WriteOptions {
  * anew, and the list of packages. Nothing of the tree becomes a file of the host but those modules.
  */
 export async function writeBase(tree: Tree, kernel: Kernel, options: WriteOptions): Promise<void> {
-  const lost = new Map<string, string[]>();
+  const lost = new LostAttributes();
   await writeSquashfs(baseTar(tree, kernel, lost, options), options.target, options.signal);
-  for (const [name, paths] of lost) {
-    const [first] = paths;
-    const others = paths.length > 1 ? ` and ${paths.length - 1} more` : '';
-    options.warn(`squashfs cannot hold ${readable(name)}: it is lost on ${readable(first!)}${others}`);
-  }
+  for (const text of lost.warnings()) options.warn(text);
 }
 
 /** Whether a path of the tree goes into the base. */
@@ -64,7 +60,7 @@ function keeper(kernel: Kernel): (path: string, isFolder: boolean) => boolean {
 async function* baseTar(
   tree: Tree,
   kernel: Kernel,
-  lost: Map<string, string[]>,
+  lost: LostAttributes,
   { work, warn, onBytes, signal }: WriteOptions,
 ): Bytes {
   let machineId = false;
@@ -82,7 +78,7 @@ async function* baseTar(
     spend(entry);
     if (isOfModules(entry) && entry.size > largestKernel)
       throw new UserError(`cannot import the base: ${readable(entry.name)} is larger than any module`);
-    for (const name of names) lost.set(name, [...(lost.get(name) ?? []), entry.name]);
+    for (const name of names) lost.add(name, entry.name);
     yield header({ ...entry, mtime: Math.min(latest, Math.max(0, entry.mtime)) });
     const content = counted(body, entry.size, onBytes);
     yield* isOfModules(entry) ? copied(content, join(work, entry.name)) : content;
