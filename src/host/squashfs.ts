@@ -1,3 +1,4 @@
+import { statfs } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { pipeline } from 'node:stream/promises';
 import { messageOf, UserError } from './errors.ts';
@@ -68,11 +69,49 @@ export async function listSquashfs(image: string, signal?: AbortSignal): Promise
   return (await describeSquashfs(image, signal)).map(({ path }) => path);
 }
 
+/** Most that a squashfs may take when it is unpacked, in bytes: many times any base. */
+export const largestUnpacked = 32 * 2 ** 30;
+
+/** `f_type` of statfs(2) for tmpfs: TMPFS_MAGIC of linux/magic.h. */
+const tmpfsMagic = 0x01021994;
+
+/** Bytes that may be written to a folder, up to `limit`: an eighth of what is free stays, on the disk or in memory. */
+async function roomIn(folder: string, limit: number): Promise<number> {
+  const { bavail, bsize, type } = await statfs(folder);
+  const free = Math.min(
+    bavail * bsize,
+    type === tmpfsMagic ? process.availableMemory() : Number.POSITIVE_INFINITY,
+  );
+  return Math.min(limit, free - free / 8);
+}
+
 /**
  * Unpacks a squashfs into a private folder as the calling user: no owners, no set-id bits, no device nodes.
  * For a base, whose programs and libraries the initrd is collected from; never for a workload.
+ * A few kilobytes can hold gigabytes of zeros, so that what comes out is counted.
+ * @param limit most bytes that may come out, as a tar archive
+ * @throws UserError where it holds more than that, or more than there is room for
  */
-export async function unpackSquashfs(image: string, folder: string, signal?: AbortSignal): Promise<void> {
+export async function unpackSquashfs(
+  image: string,
+  folder: string,
+  signal?: AbortSignal,
+  limit: number = largestUnpacked,
+): Promise<void> {
+  const room = await roomIn(folder, limit);
+  let have = 0;
+  async function* counted(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    for await (const piece of stream) {
+      have += piece.length;
+      if (have > room) {
+        throw new UserError(
+          `cannot unpack ${image}: it holds more than the ${Math.floor(room / 2 ** 20)} MiB there is room for`,
+          { hint: `free some room in ${folder}, or take a smaller base` },
+        );
+      }
+      yield piece;
+    }
+  }
   const reader = start('sqfs2tar', [image], { signal }, { buffer: { stdout: false } });
   const tarArguments = [
     '-x',
@@ -87,8 +126,9 @@ export async function unpackSquashfs(image: string, folder: string, signal?: Abo
   const [read, written, piped] = await Promise.allSettled([
     reader,
     writer,
-    pipeline(reader.stdout!, writer.stdin!),
+    pipeline(reader.stdout!, counted, writer.stdin!),
   ]);
+  if (have > room && piped.status === 'rejected') throw piped.reason;
   if (read.status === 'rejected') throw toolError('sqfs2tar', [image], read.reason, { signal });
   if (written.status === 'rejected') throw toolError('tar', tarArguments, written.reason, { signal });
   if (piped.status === 'rejected') throw piped.reason;

@@ -1,4 +1,4 @@
-import type { TarEntry } from '../../host/tar/entry.ts';
+import { readable, type TarEntry } from '../../host/tar/entry.ts';
 
 /** Attributes whose names squashfs can hold (squashfs-tools-ng: user, trusted and security). */
 const holds = /^(?:user|trusted|security)\../;
@@ -51,4 +51,23 @@ export function groupOfAcl(value: Buffer): number {
     at += kind === tag.user || kind === tag.group ? 8 : 4;
   }
   return group & mask & 7;
+}
+
+/** Attributes that {@link forSquashfs} left out, by name: the first path that had it, and how many had. */
+export class LostAttributes {
+  readonly #lost = new Map<string, { first: string; count: number }>();
+
+  add(name: string, path: string): void {
+    const known = this.#lost.get(name);
+    if (known === undefined) this.#lost.set(name, { first: path, count: 1 });
+    else known.count += 1;
+  }
+
+  /** One line for each name. */
+  *warnings(): Generator<string> {
+    for (const [name, { first, count }] of this.#lost) {
+      const others = count > 1 ? ` and ${count - 1} more` : '';
+      yield `squashfs cannot hold ${readable(name)}: it is lost on ${readable(first)}${others}`;
+    }
+  }
 }

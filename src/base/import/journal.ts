@@ -4,30 +4,30 @@ import { start, toolError } from '../../host/run.ts';
 import { workDirectory } from '../../host/temp.ts';
 import { type Blocks, fileBlocks } from './disk/blocks.ts';
 import { Ext4 } from './ext4/filesystem.ts';
+import type { Superblock } from './ext4/superblock.ts';
 
 const chunk = 4 * 1024 * 1024;
 
 /**
- * Copies a volume to a private file, without its zeros, and replays its journal there with e2fsck.
+ * Copies the file system of a volume to a private file, without its zeros, and replays its journal there with e2fsck. Whether
+ * the copy fits into memory is told by the size of the file system: how much of it is free is what a hostile one says.
  * @throws UserError where e2fsck cannot replay it
  */
 export async function replayedCopy(
   volume: Blocks,
-  {
-    usedBytes,
-    stack,
-    signal,
-  }: { usedBytes: number; stack: AsyncDisposableStack; signal?: AbortSignal | undefined },
+  { blockSize, blocksCount }: Pick<Superblock, 'blockSize' | 'blocksCount'>,
+  { stack, signal }: { stack: AsyncDisposableStack; signal?: AbortSignal | undefined },
 ): Promise<Ext4> {
-  const work = stack.use(await workDirectory({ bytes: usedBytes }));
+  const size = blocksCount * blockSize;
+  const work = stack.use(await workDirectory({ bytes: size }));
   const path = join(work.path, 'volume');
   {
     await using copy = await open(path, 'wx', 0o600);
-    await copy.truncate(volume.size);
+    await copy.truncate(size);
     const zeros = Buffer.alloc(chunk);
-    for (let at = 0; at < volume.size; at += chunk) {
+    for (let at = 0; at < size; at += chunk) {
       signal?.throwIfAborted();
-      const piece = await volume.read(at, Math.min(chunk, volume.size - at));
+      const piece = await volume.read(at, Math.min(chunk, size - at));
       if (!piece.equals(zeros.subarray(0, piece.length))) await copy.write(piece, 0, piece.length, at);
     }
   }
@@ -44,5 +44,5 @@ export async function replayedCopy(
     }
   }
   const file = stack.use(await open(path, 'r'));
-  return await Ext4.open(fileBlocks(file, volume.size), signal);
+  return await Ext4.open(fileBlocks(file, size), signal);
 }

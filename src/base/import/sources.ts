@@ -118,8 +118,7 @@ async function openInstalled(
       );
     }
     progress(`replaying the journal of ${volume.title} on a copy`);
-    const { usedBytes } = volume.ext4.superblock;
-    volume.ext4 = await replayedCopy(volume.blocks, { usedBytes, stack, signal });
+    volume.ext4 = await replayedCopy(volume.blocks, volume.ext4.superblock, { stack, signal });
     if (volume.ext4.superblock.needsRecovery)
       throw new MalformedError(`the journal of ${volume.title} is damaged`);
   }

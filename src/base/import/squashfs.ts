@@ -1,14 +1,13 @@
-import { createWriteStream } from 'node:fs';
-import { mkdir, readdir, readFile, symlink } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, symlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import { UserError } from '../../host/errors.ts';
 import { run } from '../../host/run.ts';
 import type { Bytes } from '../../host/tar/bytes.ts';
 import { type EntryType, readable, type TarEntry } from '../../host/tar/entry.ts';
 import { encodeEntry, padding, tarEnd } from '../../host/tar/write.ts';
 import { writeSquashfs } from '../../host/write-squashfs.ts';
-import { forSquashfs } from './attributes.ts';
+import { forSquashfs, LostAttributes } from './attributes.ts';
+import { sizeBudget } from './budget.ts';
 import { fateOf } from './clean.ts';
 import type { Kernel } from './kernels.ts';
 import { packageList } from './packages.ts';
@@ -17,6 +16,7 @@ import { readTreeFile, type Tree } from './tree.ts';
 const moduleFolder = 'usr/lib/modules';
 /** Written by the kernel's own build, not by depmod. */
 const keptIndexes = ['modules.builtin', 'modules.builtin.modinfo', 'modules.order'];
+/** Of a kernel image, and of one module. */
 const largestKernel = 256 * 1024 * 1024;
 const largestStatus = 64 * 1024 * 1024;
 /** squashfs keeps times as unsigned 32-bit numbers. */
@@ -36,13 +36,9 @@ export interface WriteOptions {
  * anew, and the list of packages. Nothing of the tree becomes a file of the host but those modules.
  */
 export async function writeBase(tree: Tree, kernel: Kernel, options: WriteOptions): Promise<void> {
-  const lost = new Map<string, string[]>();
+  const lost = new LostAttributes();
   await writeSquashfs(baseTar(tree, kernel, lost, options), options.target, options.signal);
-  for (const [name, paths] of lost) {
-    const [first] = paths;
-    const others = paths.length > 1 ? ` and ${paths.length - 1} more` : '';
-    options.warn(`squashfs cannot hold ${readable(name)}: it is lost on ${readable(first!)}${others}`);
-  }
+  for (const text of lost.warnings()) options.warn(text);
 }
 
 /** Whether a path of the tree goes into the base. */
@@ -64,10 +60,11 @@ function keeper(kernel: Kernel): (path: string, isFolder: boolean) => boolean {
 async function* baseTar(
   tree: Tree,
   kernel: Kernel,
-  lost: Map<string, string[]>,
+  lost: LostAttributes,
   { work, warn, onBytes, signal }: WriteOptions,
 ): Bytes {
   let machineId = false;
+  const spend = sizeBudget();
   yield header(added('boot', 'directory', 0o755));
   for await (const { entry: raw, body } of tree.entries(keeper(kernel))) {
     signal?.throwIfAborted();
@@ -78,7 +75,10 @@ async function* baseTar(
       continue;
     }
     const { entry, lost: names } = forSquashfs(raw);
-    for (const name of names) lost.set(name, [...(lost.get(name) ?? []), entry.name]);
+    spend(entry);
+    if (isOfModules(entry) && entry.size > largestKernel)
+      throw new UserError(`cannot import the base: ${readable(entry.name)} is larger than any module`);
+    for (const name of names) lost.add(name, entry.name);
     yield header({ ...entry, mtime: Math.min(latest, Math.max(0, entry.mtime)) });
     const content = counted(body, entry.size, onBytes);
     yield* isOfModules(entry) ? copied(content, join(work, entry.name)) : content;
@@ -142,12 +142,11 @@ async function* counted(body: Bytes, size: number, onBytes: (count: number) => v
 /** Passes a body on, and writes it to a file of the work folder. */
 async function* copied(body: Bytes, path: string): Bytes {
   await mkdir(dirname(path), { recursive: true });
-  const pieces: Uint8Array[] = [];
+  await using file = await open(path, 'wx');
   for await (const piece of body) {
-    pieces.push(piece);
+    await file.writeFile(piece);
     yield piece;
   }
-  await pipeline(pieces, createWriteStream(path, { flags: 'wx' }));
 }
 
 /** Indexes of the modules that stay, made by the host's depmod: nothing of the image runs. */

@@ -51,6 +51,16 @@ export interface Extent {
 export function joinedBlocks(extents: readonly Extent[]): Blocks {
   const starts: number[] = [];
   let size = 0;
+  /** Index of the extent that holds a byte: a volume may have a hundred thousand. */
+  const extentAt = (at: number): number => {
+    let low = 0;
+    for (let high = starts.length; high - low > 1; ) {
+      const middle = (low + high) >> 1;
+      if (starts[middle]! <= at) low = middle;
+      else high = middle;
+    }
+    return low;
+  };
   for (const { blocks, offset, length } of extents) {
     requireInside(blocks.size, offset, length);
     starts.push(size);
@@ -62,7 +72,7 @@ export function joinedBlocks(extents: readonly Extent[]): Blocks {
       requireInside(size, offset, length);
       const pieces: Buffer[] = [];
       for (let at = offset; at < offset + length; ) {
-        const index = starts.findLastIndex((start) => start <= at);
+        const index = extentAt(at);
         const extent = extents[index]!;
         const inside = at - starts[index]!;
         const count = Math.min(offset + length - at, extent.length - inside);

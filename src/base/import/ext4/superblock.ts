@@ -89,7 +89,10 @@ export async function readSuperblock(volume: Blocks): Promise<Superblock> {
     );
 
   const wide = (features & incompatible.sixtyFourBit) !== 0;
-  const blockSize = 1024 << block.readUInt32LE(at.logBlockSize);
+  const logBlockSize = block.readUInt32LE(at.logBlockSize);
+  // 1024 << 32 is 1024 again.
+  if (logBlockSize > 6) throw damaged('is damaged');
+  const blockSize = 1024 << logBlockSize;
   const count = (low: number, high: number) =>
     block.readUInt32LE(low) + (wide ? block.readUInt32LE(high) * 2 ** 32 : 0);
   const blocksCount = count(at.blocksCount, at.blocksCountHigh);
@@ -115,8 +118,6 @@ export async function readSuperblock(volume: Blocks): Promise<Superblock> {
   };
   const powerOfTwo = (n: number) => n > 0 && (n & (n - 1)) === 0;
   const sound =
-    blockSize >= 1024 &&
-    blockSize <= 65_536 &&
     found.inodesPerGroup > 0 &&
     block.readUInt32LE(at.blocksPerGroup) > 0 &&
     powerOfTwo(found.inodeSize) &&

@@ -93,7 +93,9 @@ export class Ext4Tree implements Tree {
   async *entries(keep: (path: string, isFolder: boolean) => boolean): AsyncGenerator<TarItem> {
     const names = new Map<string, string>();
     const folders = new Set<string>();
-    const idOf = ({ on, inode }: Place) => `${on === this.#root ? '' : on.superblock.uuid}:${inode.number}`;
+    // By number: the UUID is what the image says, and two file systems may say the same.
+    const numbers = new Map([this.#root, ...this.#mounts.values()].map((each, index) => [each, index]));
+    const idOf = ({ on, inode }: Place) => `${numbers.get(on)}:${inode.number}`;
     yield* this.#walk(await this.#rootPlace(), '', { keep, names, folders, idOf });
   }
 
