@@ -56,7 +56,9 @@ export class KernelModules {
       // Those with wildcards are for devices; by names without, modules ask for others.
       if (keyword !== 'alias' || name === undefined || target === undefined || /[*?[]/.test(name)) continue;
       const key = name.replaceAll('-', '_');
-      this.#aliases.set(key, [...(this.#aliases.get(key) ?? []), target]);
+      const targets = this.#aliases.get(key);
+      if (targets === undefined) this.#aliases.set(key, [target]);
+      else targets.push(target);
     }
   }
 
@@ -64,24 +66,27 @@ export class KernelModules {
    * Paths, below the folder of the release, of a module and all it needs, softly or not; none for what is part of the kernel.
    * @returns undefined where the kernel has no such module
    */
-  withNeeds(name: string): string[] | undefined {
-    const found = new Set<string>();
-    return this.#collect(name, found) ? [...found] : undefined;
-  }
-
-  #collect(wanted: string, found: Set<string>): boolean {
-    const name = wanted.replaceAll('-', '_');
-    const path = this.#paths.get(name);
-    if (path === undefined) {
-      if (this.#builtin.has(name)) return true;
-      const targets = this.#aliases.get(name) ?? [];
-      return targets.filter((target) => target !== wanted && this.#collect(target, found)).length > 0;
+  withNeeds(wanted: string): string[] | undefined {
+    const found: string[] = [];
+    const seen = new Set<string>();
+    let isThere = false;
+    // Aliases and needs may lead round or fan out as they like: each name counts once, and none is a call of its own.
+    for (const left = [wanted]; left.length > 0; ) {
+      const name = left.pop()!.replaceAll('-', '_');
+      if (seen.has(name)) continue;
+      seen.add(name);
+      const path = this.#paths.get(name);
+      const isBuiltin = path === undefined && this.#builtin.has(name);
+      isThere ||= path !== undefined || isBuiltin;
+      if (isBuiltin) continue;
+      if (path !== undefined) found.push(path);
+      const others =
+        path === undefined
+          ? (this.#aliases.get(name) ?? [])
+          : [...(this.#needs.get(path) ?? []).map(moduleName), ...(this.#soft.get(name) ?? [])];
+      for (const other of others.toReversed()) left.push(other);
     }
-    if (found.has(path)) return true;
-    found.add(path);
-    for (const other of [...(this.#needs.get(path) ?? []).map(moduleName), ...(this.#soft.get(name) ?? [])])
-      this.#collect(other, found);
-    return true;
+    return isThere ? found : undefined;
   }
 }
 

@@ -18,6 +18,10 @@ const program = { type: 0, offset: 8, address: 16, fileSize: 32 } as const;
 const segment = { load: 1, dynamic: 2, interpreter: 3 } as const;
 const tag = { end: 0, needed: 1, stringTable: 5, rpath: 15, runpath: 29 } as const;
 
+const programHeaderLength = 56;
+/** Far more than any program has. Each entry may lead to a search, so their numbers are the file's hold over the build. */
+const most = { programHeaders: 128, dynamicStrings: 512 } as const;
+
 /** What an x86-64 program or library says it needs to be loaded. */
 export interface LoaderNeeds {
   /** Path of its loader; undefined in libraries and static programs. */
@@ -55,10 +59,11 @@ export function loaderNeeds(bytes: Buffer, name: string): LoaderNeeds | undefine
     const dynamic = segments.find(({ type }) => type === segment.dynamic);
     const entries = dynamic === undefined ? [] : dynamicEntries(content(dynamic));
     const table = entries.find(([key]) => key === tag.stringTable)?.[1];
-    const strings = (key: number) =>
-      entries
-        .filter(([each]) => each === key)
-        .map(([, at]) => stringAt(bytes, fileOffset(segments, table! + at)));
+    const strings = (key: number) => {
+      const wanted = entries.filter(([each]) => each === key);
+      if (wanted.length > most.dynamicStrings) throw damaged();
+      return wanted.map(([, at]) => stringAt(bytes, fileOffset(segments, table! + at)));
+    };
     const [runpath] = strings(tag.runpath);
     const [rpath] = strings(tag.rpath);
     return {
@@ -75,9 +80,12 @@ export function loaderNeeds(bytes: Buffer, name: string): LoaderNeeds | undefine
 
 function segmentsOf(bytes: Buffer): Segment[] {
   const start = Number(bytes.readBigUInt64LE(file.programHeaders));
-  const size = bytes.readUInt16LE(file.programHeaderSize);
-  return Array.from({ length: bytes.readUInt16LE(file.programHeaderCount) }, (_, index) => {
-    const at = start + index * size;
+  const count = bytes.readUInt16LE(file.programHeaderCount);
+  const length = bytes.readUInt16LE(file.programHeaderSize);
+  if (count > most.programHeaders || (count > 0 && length !== programHeaderLength))
+    throw new RangeError('a table of program headers that no program has');
+  return Array.from({ length: count }, (_, index) => {
+    const at = start + index * programHeaderLength;
     return {
       type: bytes.readUInt32LE(at + program.type),
       offset: Number(bytes.readBigUInt64LE(at + program.offset)),

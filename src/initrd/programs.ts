@@ -50,7 +50,7 @@ export class ProgramInstaller {
     const found = await findInSysroot(this.#sysroot, path);
     if (found === undefined) return false;
     for (const link of found.links) {
-      await this.#link(link.path, posix.relative(posix.dirname(link.path), link.to));
+      await this.#link(link.path, posix.relative(posix.dirname(link.path), link.to) || '.');
     }
     if (this.#done.has(found.path)) return true;
     this.#done.add(found.path);

@@ -38,11 +38,11 @@ export async function findInSysroot(sysroot: string, path: string): Promise<Sysr
   };
 }
 
-/** Where one link leads, the folders before its last name resolved. */
+/** Where one link leads, the folders before its last name resolved; `''` is the base's root, above which nothing leads. */
 async function step(sysroot: string, at: string, target: string): Promise<string> {
   const whole = target.startsWith('/') ? target : posix.join('/', posix.dirname(at), target);
   const folder = await resolveInside(posix.dirname(whole), (each) =>
     readlink(join(sysroot, each)).catch(() => undefined),
   );
-  return posix.join(folder ?? '', posix.basename(whole));
+  return posix.join('/', folder ?? '', posix.basename(whole)).slice(1);
 }

@@ -1,8 +1,9 @@
 import { execFileSync } from 'node:child_process';
-import { chmod, mkdir, mkdtemp, readFile, readlink, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, readlink, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { loaderNeeds } from '../../../src/initrd/elf.ts';
 import { ProgramInstaller } from '../../../src/initrd/programs.ts';
 import { findInSysroot } from '../../../src/initrd/sysroot.ts';
 
@@ -77,6 +78,59 @@ describe('a program', () => {
     expect(await readlink(join(tree, 'usr/bin/tool'))).toBe('../lib/real/tool-2.0');
     expect(await readlink(join(tree, 'lib'))).toBe('usr/lib');
     expect(await readFile(join(tree, 'usr/lib/real/tool-2.0'), 'utf8')).toBe('text');
+  });
+
+  it('brings no link that leads out of the initrd, where others could then be written', async () => {
+    await put('prog', 'text');
+    await lead('usr/bin', '/..');
+    await lead('usr/lib', '../../..');
+    await lead('root', '/');
+    const installer = new ProgramInstaller(sysroot, tree);
+    for (const name of ['/usr/bin/prog', '/usr/lib/prog', '/root/prog']) await installer.install(name);
+    for (const [name, target] of [
+      ['usr/bin', '..'],
+      ['usr/lib', '..'],
+      ['root', '.'],
+    ] as const)
+      expect(await readlink(join(tree, name)), name).toBe(target);
+    await writeFile(join(folder, 'extra'), 'of this machine');
+    await installer.installExtra(join(folder, 'extra'), '/usr/bin/extra');
+    expect(await readFile(join(tree, 'extra'), 'utf8')).toBe('of this machine');
+    expect((await readdir(folder)).sort()).toEqual(['extra', 'sysroot', 'tree']);
+  });
+
+  it('that has more headers or libraries than any is damaged', async () => {
+    /** An ELF file with this many program headers, the first its dynamic section, the second all of it; and libraries. */
+    const elf = (headers: number, libraries: number, headerLength = 56) => {
+      const dynamic = 64 + headers * 56;
+      const bytes = Buffer.alloc(dynamic + (libraries + 2) * 16);
+      Buffer.from([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1]).copy(bytes);
+      bytes.writeUInt16LE(62, 18);
+      bytes.writeBigUInt64LE(64n, 32);
+      bytes.writeUInt16LE(headerLength, 54);
+      bytes.writeUInt16LE(headers, 56);
+      const header = (at: number, type: number, offset: number, size: number) => {
+        bytes.writeUInt32LE(type, at);
+        bytes.writeBigUInt64LE(BigInt(offset), at + 8);
+        bytes.writeBigUInt64LE(BigInt(size), at + 32);
+      };
+      header(64, 2, dynamic, bytes.length - dynamic);
+      header(64 + 56, 1, 0, bytes.length);
+      const entries = [...Array<bigint>(libraries).fill(1n), 5n];
+      for (const [index, tag] of entries.entries()) bytes.writeBigUInt64LE(tag, dynamic + index * 16);
+      return bytes;
+    };
+    // The name of each library is the file's own magic.
+    const named = loaderNeeds(elf(128, 512), 'program')!.libraries;
+    expect(named).toHaveLength(512);
+    expect(named[0]).toMatch(/^\x7fELF/);
+    for (const [headers, libraries, length] of [
+      [129, 1, 56],
+      [2, 513, 56],
+      [2, 1, 0],
+      [2, 1, 64],
+    ] as const)
+      expect(() => loaderNeeds(elf(headers, libraries, length), 'program')).toThrow('is a damaged program');
   });
 
   it('that is damaged or for another processor is named', async () => {

@@ -142,6 +142,27 @@ describe('kernel modules', () => {
     expect(modules.withNeeds('crypto_x')).toEqual(['kernel/c.ko']);
     expect(modules.withNeeds('d')).toBeUndefined();
   });
+
+  const withIndexes = (indexes: { dep?: string; alias?: string }) =>
+    new KernelModules({ dep: '', builtin: '', softdep: '', alias: '', ...indexes });
+
+  it('are none where aliases only lead round', () => {
+    const round = 'alias a-x b\nalias b a_x\n';
+    expect(withIndexes({ alias: round }).withNeeds('a-x')).toBeUndefined();
+    const out = withIndexes({ alias: `${round}alias b c\n`, dep: 'kernel/c.ko:\n' });
+    expect(out.withNeeds('b')).toEqual(['kernel/c.ko']);
+    expect(out.withNeeds('a-x')).toEqual(['kernel/c.ko']);
+  });
+
+  it('are found in a time that grows with the indexes alone', () => {
+    const numbers = Array.from({ length: 20_000 }, (_, i) => i);
+    const doubled = numbers.map((i) => `alias a${i} a${i + 1}\n`.repeat(2)).join('');
+    expect(withIndexes({ alias: doubled }).withNeeds('a0')).toBeUndefined();
+    const chain = numbers.map((i) => `m${i}.ko: m${i + 1}.ko\n`).join('');
+    expect(withIndexes({ dep: chain }).withNeeds('m0')).toHaveLength(numbers.length);
+    const many = numbers.map((i) => `alias a m${i}\n`).join('');
+    expect(withIndexes({ alias: many, dep: chain }).withNeeds('a')).toHaveLength(numbers.length);
+  });
 });
 
 describe('small things of the formats', () => {
