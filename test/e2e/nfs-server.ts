@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
@@ -34,7 +35,8 @@ EXPORT { Export_Id = 1; Path = ${folder}; Pseudo = /training_data; Access_Type =
   return {
     port,
     start() {
-      running ??= execa('ganesha.nfsd', ['-F', ...files], {
+      const [program, ...args] = withMounts(['ganesha.nfsd', '-F', ...files], join(state, 'etc'));
+      running ??= execa(program, args, {
         cancelSignal: stop.signal,
         forceKillAfterDelay: 5000,
         reject: false,
@@ -45,6 +47,13 @@ EXPORT { Export_Id = 1; Path = ${folder}; Pseudo = /training_data; Access_Type =
       await running;
     },
   };
+}
+
+/** The command, where there is an /etc/mtab: ganesha finds file systems by it, and a minimal Debian has none. */
+function withMounts(command: [string, ...string[]], copy: string): [string, ...string[]] {
+  if (existsSync('/etc/mtab')) return command;
+  const script = `cp -a /etc "$0" && ln -s /proc/self/mounts "$0/mtab" && mount --bind "$0" /etc && exec "$@"`;
+  return ['unshare', '--mount', 'sh', '-c', script, copy, ...command];
 }
 
 async function freePort(): Promise<number> {
