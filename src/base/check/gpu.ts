@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { hasCode, UserError } from '../../host/errors.ts';
 import { listSquashfs } from '../../host/squashfs.ts';
 import type { Base } from '../base.ts';
-import { moduleFacts } from './gpu-module.ts';
+import { moduleFacts } from './module-facts.ts';
 
 /** Something that a base must hold for NVIDIA GPUs. */
 export interface GpuNeed {

@@ -4,7 +4,7 @@ import { missingModules, moduleFile, newestRelease, requiredModules } from './ke
 import { configNotes, missingOptions, parseKernelConfig } from './kernel-config.ts';
 import { factNotes, kernelFacts } from './kernel-facts.ts';
 import { readKernelImage } from './kernel-image.ts';
-import { isSigned } from './signature.ts';
+import { moduleFacts } from './module-facts.ts';
 import type { BaseTree } from './tree.ts';
 
 /** SEV-SNP guests and their attestation device came with it. */
@@ -72,9 +72,9 @@ async function inspectModules(
   const present = Object.keys(requiredModules).filter((name) => !missing.includes(name));
   if (present.length > 0) report.found.push({ what: `kernel modules ${present.join(', ')}` });
   // The kernel's own modules are signed all or none; one tells.
-  const sample = Object.keys(requiredModules).flatMap((name) => moduleFile(name, paths) ?? []);
-  const bytes = sample[0] && (await tree.read(sample[0]));
-  if (sample[0] && bytes && !(await isSigned(sample[0], bytes, signal))) {
+  const [sample] = Object.keys(requiredModules).flatMap((name) => moduleFile(name, paths) ?? []);
+  const found = sample === undefined ? undefined : tree.find(sample);
+  if (found?.type === 'file' && !(await moduleFacts(tree.image, found.path, signal)).signed) {
     lack('signed kernel modules', 'under lockdown the kernel loads no others');
   }
 }

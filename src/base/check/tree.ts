@@ -3,12 +3,13 @@ import { describeSquashfs, readSquashfsFile, type SquashfsEntry } from '../../ho
 
 /** The files of a base, read in its squashfs: nothing of it ever lies on the host. */
 export class BaseTree {
-  readonly #image: string;
+  /** The squashfs. */
+  readonly image: string;
   readonly #signal: AbortSignal | undefined;
   readonly #entries: ReadonlyMap<string, SquashfsEntry>;
 
   private constructor(image: string, entries: readonly SquashfsEntry[], signal?: AbortSignal) {
-    this.#image = image;
+    this.image = image;
     this.#entries = new Map(entries.map((entry) => [entry.path, entry]));
     this.#signal = signal;
   }
@@ -70,7 +71,7 @@ export class BaseTree {
   async read(path: string, limit = 1 << 24): Promise<Buffer | undefined> {
     const entry = this.find(path);
     if (entry?.type !== 'file') return undefined;
-    return readSquashfsFile(this.#image, entry.path, { limit, signal: this.#signal });
+    return readSquashfsFile(this.image, entry.path, { limit, signal: this.#signal });
   }
 
   /** A file's text, empty where there is none. */

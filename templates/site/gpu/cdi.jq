@@ -45,13 +45,17 @@ def is_of_driver:
       "(/usr)?/lib/x86_64-linux-gnu/([a-z0-9_-]+/)*([A-Za-z0-9_-]*nvidia|libcuda|libnv)[A-Za-z0-9_.-]*",
       "(/usr)?/lib/firmware/nvidia/[0-9.]+/gsp_[a-z0-9_]+\\.bin",
       "/(usr/share|etc)/nvidia/([a-z_.]*[a-z_]/)*[A-Za-z0-9_-]+\\.(json|bin)",
-      "/(usr/share|etc)/(vulkan|glvnd|egl|OpenCL|X11)/([a-z_.]*[a-z_]/)*[A-Za-z0-9_-]*nv[A-Za-z0-9_-]*\\.(json|bin|icd|conf)",
-      "/run/nvidia-persistenced/socket";
+      "/(usr/share|etc)/(vulkan|glvnd|egl|OpenCL|X11)/([a-z_.]*[a-z_]/)*[A-Za-z0-9_-]*nv[A-Za-z0-9_-]*\\.(json|bin|icd|conf)";
       . as $pattern | $path | matches($pattern));
+
+# To a program of the VM; nothing in the container needs to speak with it.
+def needless_mounts: ["/run/nvidia-persistenced/socket"];
 
 def mounts:
   [edits | list("mounts")[]
     | holds_only(["hostPath", "containerPath", "options", "type"]; "a mount")
+    | .hostPath as $place
+    | select(needless_mounts | index([$place]) == null)
     | if .hostPath == .containerPath and (.hostPath | is_of_driver) then .
       else wrong("mounts \(.hostPath | tojson) at \(.containerPath | tojson)") end
     | (list("options") - ["ro", "nosuid", "nodev", "noexec", "bind", "rbind", "private", "rprivate"]) as $others

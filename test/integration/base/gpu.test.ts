@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { requireGpuSupport } from '../../../src/base/check/gpu.ts';
-import { moduleFacts } from '../../../src/base/check/gpu-module.ts';
+import { moduleFacts } from '../../../src/base/check/module-facts.ts';
 import type { UserError } from '../../../src/host/errors.ts';
 
 const kernelRelease = '6.8.0-64-generic';

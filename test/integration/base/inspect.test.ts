@@ -148,6 +148,19 @@ describe('the kernel of a base', () => {
     }
   });
 
+  it('is refused where a module unpacks to more than any has, and it is never held', async () => {
+    const script = 'head -c 600M /dev/zero | zstd -q -1; printf %s "$1" | zstd -q';
+    const bomb = execFileSync('sh', ['-c', script, 'sh', signed], { maxBuffer: 1 << 24 });
+    await using base = await smallBase({ ...wholeBase(), [sevGuest]: undefined, [`${sevGuest}.zst`]: bomb });
+    const before = process.resourceUsage().maxRSS;
+    await expect(inspectBase(base.image, { missingOnly: true })).rejects.toMatchObject({
+      name: 'UserError',
+      message: `cannot read ${sevGuest}.zst of the base: it is larger than any module`,
+    });
+    // Kilobytes.
+    expect(process.resourceUsage().maxRSS - before).toBeLessThan(300 * 1024);
+  });
+
   it('lacks an option of its configuration', async () => {
     const config = String(wholeBase()['boot/config']).replace(
       'CONFIG_SQUASHFS_ZSTD=y',

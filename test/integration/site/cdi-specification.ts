@@ -40,7 +40,7 @@ export function cdiSpecification() {
       mounts: [
         mount(`${library}/libcuda.so.570.172.08`),
         mount(`${library}/libnvidia-ml.so.570.172.08`),
-        mount('/usr/lib/firmware/nvidia/570.172.08/gsp_ga10x.bin'),
+        mount('/usr/lib/firmware/nvidia/570.172.08/gsp_ga10x.bin', 'noexec'),
         mount('/usr/bin/nvidia-smi'),
         mount('/run/nvidia-persistenced/socket', 'noexec'),
       ] as Record<string, unknown>[],

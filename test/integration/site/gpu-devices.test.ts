@@ -49,12 +49,20 @@ describe('give-devices', () => {
     const before = sealed().mounts;
     expect(config!.mounts.slice(0, before.length)).toEqual(before);
     const added = config!.mounts.slice(before.length);
-    expect(added).toHaveLength(5);
+    expect(added).toHaveLength(4);
     for (const { source, destination, options } of added) {
       expect(destination).toBe(source);
-      const socket = source === '/run/nvidia-persistenced/socket';
-      expect(options).toEqual(['bind', 'ro', 'nosuid', 'nodev', ...(socket ? ['noexec'] : [])]);
+      const firmware = source.endsWith('.bin');
+      expect(options).toEqual(['bind', 'ro', 'nosuid', 'nodev', ...(firmware ? ['noexec'] : [])]);
     }
+  });
+
+  it('gives the container no socket of a program of the VM', async () => {
+    const wanted = cdiSpecification().containerEdits.mounts.map(({ hostPath }) => hostPath);
+    expect(wanted).toContain('/run/nvidia-persistenced/socket');
+    const { config, status } = await give(scripts, cdiSpecification());
+    expect(status).toBe(0);
+    expect(config!.mounts.map(({ source }) => source).join('\n')).not.toContain('persistenced');
   });
 
   it('sets its variables over those of the image, and leaves the others', async () => {

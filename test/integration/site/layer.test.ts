@@ -217,7 +217,7 @@ describe('makeSiteLayer', () => {
       expect(lines).toMatch(new RegExp(`^file usr/lib/cvm/gpu/${script} 0755 0 0`, 'm'));
     const units = 'usr/lib/cvm/units';
     expect(cat(file, `${units}/cvm-workload.service.d/gpu.conf`)).toMatch(/^Requires=cvm-gpu\.service$/m);
-    expect(cat(file, `${units}/container.slice.d/gpu.conf`)).toMatch(/^DeviceAllow=char-nvidia\* rw$/m);
+    expect(cat(file, `${units}/container.slice.d/gpu.conf`)).toMatch(/^DeviceAllow=char-nvidia rw$/m);
     expect(cat(file, `${units}/cvm-gpu.service`)).toMatch(/^FailureAction=poweroff-force$/m);
     expect(cat(file, 'usr/lib/cvm/gpu/settings')).toBe("gpu_confidential='yes'\n");
     const modules = cat(file, 'usr/lib/cvm/modules').replaceAll(/^#.*\n/gm, '');

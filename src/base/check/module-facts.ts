@@ -21,18 +21,28 @@ const modinfo = /\0(license|version)=([\x20-\x7e]{1,64})(?=\0)/g;
 /** More than the longest entry that {@link modinfo} finds. */
 const overlap = 128;
 
+/** Bytes of a module, unpacked: several times the largest of NVIDIA's. A file of a few kilobytes may claim to be any size. */
+const largest = 512 * 1024 * 1024;
+
 const decompressors = { xz: ['xz', ['-dc']], zst: ['zstd', ['-dcq']] } as const;
 
 /**
  * Reads through a module in a squashfs, plain or compressed, and keeps nothing of it.
  * @param path without a leading slash
- * @throws UserError where it cannot be read
+ * @throws UserError where it cannot be read, or is larger than any
  */
 export async function moduleFacts(image: string, path: string, signal?: AbortSignal): Promise<ModuleFacts> {
   const facts: ModuleFacts = { signed: false };
   let last: Buffer = Buffer.alloc(0);
+  let tooLarge: Error | undefined;
   const scan = async (pieces: AsyncIterable<Buffer>) => {
+    let size = 0;
     for await (const piece of pieces) {
+      size += piece.length;
+      if (size > largest) {
+        tooLarge = new Error('it is larger than any module');
+        throw tooLarge;
+      }
       const text = Buffer.concat([last, piece]);
       for (const [, name, value] of text.toString('latin1').matchAll(modinfo)) {
         if (name === 'license') facts.license ??= value!;
@@ -55,11 +65,11 @@ export async function moduleFacts(image: string, path: string, signal?: AbortSig
     all.push(unpacker, pipeline(reader.stdout!, unpacker.stdin!), pipeline(unpacker.stdout!, scan));
   }
   const failed = (await Promise.allSettled(all)).find((result) => result.status === 'rejected');
+  // Whoever feeds it fails as well, for nobody reads on.
   if (failed !== undefined) {
     if (signal?.aborted) throw signal.reason as Error;
-    throw new UserError(`cannot read ${path} of the base: ${messageOf(failed.reason)}`, {
-      cause: failed.reason,
-    });
+    const cause: unknown = tooLarge ?? failed.reason;
+    throw new UserError(`cannot read ${path} of the base: ${messageOf(cause)}`, { cause });
   }
   facts.signed = last.subarray(-signatureMark.length).equals(signatureMark);
   return facts;
