@@ -32,7 +32,8 @@ export async function kbsAccess(
     if (value === undefined) return undefined;
     const found = resolvePath(value, pathContext(builderFolder));
     if ('path' in found) return found.path;
-    throw needs(`kbs.${key}: ${found.problem}`, 'correct the path in builder.yml');
+    // Not with the value: whoever mistakes the setting puts the token itself there.
+    throw needs(`kbs.${key} names no file that is there`, 'correct the path in builder.yml');
   };
   const ownFile = async (name: string) => {
     const file = join(binaries, name);

@@ -111,7 +111,9 @@ function refusedValues(
 function refusal(schema: z.core.$ZodType | undefined, name: string, value: unknown): string {
   const { allowed = 'left out', refused = {} } = (schema && guidance.get(schema)) ?? {};
   if (value === undefined) return `${name} is missing: it must be ${allowed}`;
-  const found = `${name} is ${show(value)}`;
+  // A password is not said again: messages go to logs and screens.
+  const holdsPassword = typeof value === 'string' && /:\/\/[^/]*@/.test(value);
+  const found = holdsPassword ? `${name} holds a user name or password` : `${name} is ${show(value)}`;
   if (typeof value !== 'string') return `${found}: it must be ${allowed}`;
   if (Object.hasOwn(refused, value)) return `${found}: ${refused[value]}`;
   if (schema !== undefined && /^\d+$/.test(value) && z.safeParse(schema, Number(value)).success) {

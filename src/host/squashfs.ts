@@ -86,7 +86,7 @@ async function roomIn(folder: string, limit: number): Promise<number> {
 }
 
 /**
- * Unpacks a squashfs into a private folder as the calling user: no owners, no set-id bits, no device nodes.
+ * Unpacks a squashfs into a private folder as the calling user: no owners, no set-id bits, no device nodes for ordinary accounts.
  * For a base, whose programs and libraries the initrd is collected from; never for a workload.
  * A few kilobytes can hold gigabytes of zeros, so that what comes out is counted.
  * @param limit most bytes that may come out, as a tar archive

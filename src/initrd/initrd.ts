@@ -1,4 +1,4 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Cache, contentKey } from '../graph/cache.ts';
 import { unpackSquashfs } from '../host/squashfs.ts';
@@ -49,13 +49,15 @@ export async function makeGenericParts(options: GenericOptions): Promise<string[
   await using stack = new AsyncDisposableStack();
   let sysroot: Promise<string> | undefined;
   const unpackOnce = () => {
-    sysroot ??= workDirectory({ bytes: 400 * 2 ** 20 }).then(async (work) => {
+    sysroot ??= unpackedBase().then(async (work) => {
       stack.use(work);
       await unpackSquashfs(base.squashfs, work.path, signal);
       return work.path;
     });
     return sysroot;
   };
+  // zstd makes a quarter of a system.
+  const unpackedBase = async () => workDirectory({ bytes: 5 * (await stat(base.squashfs)).size });
   const archives: string[] = [];
   for (const part of await genericParts(options)) {
     const folder = await cache.entry(cacheKind, contentKey(base.id, part.key), async (entry) => {

@@ -118,8 +118,11 @@ accept_firmware: [${digest}]
     expect(errors[0]).toContain(message);
   });
 
-  it('never prints a password in an address', () => {
-    const errors = errorsOf('kbs: {url: "https://admin:hunter2@kbs"}');
+  it.each([
+    'kbs: {url: "https://admin:hunter2@kbs"}',
+    'base: {mirror: "http://bob:hunter2@a.example/debian"}',
+  ])('never prints a password in an address: %s', (text) => {
+    const errors = errorsOf(text);
     expect(errors).toHaveLength(1);
     expect(errors.join()).not.toContain('hunter2');
   });
