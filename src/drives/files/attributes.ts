@@ -23,7 +23,8 @@ export function attributeCommands(
   { owner }: AttributeOptions,
 ): string[] {
   const root = process.getuid?.() === 0;
-  const { uid, gid } = owner ?? (root ? { uid: Number(stat.uid), gid: Number(stat.gid) } : { uid: 0, gid: 0 });
+  const { uid, gid } =
+    owner ?? (root ? { uid: Number(stat.uid), gid: Number(stat.gid) } : { uid: 0, gid: 0 });
   // Set-id bits count for an owner: they go where that one goes.
   const keepsOwner = root && owner === undefined;
   const mode = typeBits[kind] | (Number(stat.mode) & (keepsOwner ? 0o7777 : 0o1777));

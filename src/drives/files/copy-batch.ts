@@ -51,7 +51,8 @@ export class Batch {
 
   addPiece(piece: Piece): Piece {
     this.#steps.push(piece);
-    for (const { first, end } of piece.ranges) this.bytes += (end - first) * this.#editor.superblock.blockSize;
+    for (const { first, end } of piece.ranges)
+      this.bytes += (end - first) * this.#editor.superblock.blockSize;
     return piece;
   }
 
@@ -73,7 +74,9 @@ export class Batch {
       } else if (step.kind === 'finish folder') {
         finishing.push(...attributeCommands(step.folder.inode!, step.entry, this.#options));
       } else if (step.kind === 'link') {
-        finishing.push(...attributeCommands(await this.#inodeOf(step.parent, step.entry.name), step.entry, this.#options));
+        finishing.push(
+          ...attributeCommands(await this.#inodeOf(step.parent, step.entry.name), step.entry, this.#options),
+        );
       }
     }
     await this.#editor.run(finishing, signal);

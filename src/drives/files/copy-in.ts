@@ -1,4 +1,4 @@
-import { type AttributeOptions } from './attributes.ts';
+import type { AttributeOptions } from './attributes.ts';
 import { Batch } from './copy-batch.ts';
 import type { CopyPlan } from './copy-plan.ts';
 import type { DriveEditor } from './editor.ts';

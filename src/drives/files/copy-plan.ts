@@ -69,7 +69,8 @@ export async function planCopy(
     entries: readonly SourceEntry[],
   ): Promise<void> {
     const names = new Map<string, number>();
-    for (const { name, inode } of existing === undefined ? [] : await editor.list(existing)) names.set(name, inode);
+    for (const { name, inode } of existing === undefined ? [] : await editor.list(existing))
+      names.set(name, inode);
     const find = async (name: string) => {
       const number = names.get(name);
       return number === undefined ? undefined : await editor.inode(number);
@@ -77,15 +78,15 @@ export async function planCopy(
     for (const entry of entries) {
       const found = await find(entry.name);
       if (entry.kind === 'folder') await planFolder(parent, entry, found);
-      else if (found?.type === fileType.directory)
-        throw cannot(entry, 'the drive has a folder of that name');
+      else if (found?.type === fileType.directory) throw cannot(entry, 'the drive has a folder of that name');
       else if (entry.kind === 'link') {
         plan.steps.push({ kind: 'link', parent, entry, replaces: found });
         count(entry.target.length < 60 ? 0 : 1);
       } else if (found !== undefined && isAlike(entry, found)) plan.alike.push({ entry, inode: found });
       else {
         const partial = await find(partialName(entry));
-        const usable = partial?.type === fileType.regular && partial.size % blockSize === 0 ? partial : undefined;
+        const usable =
+          partial?.type === fileType.regular && partial.size % blockSize === 0 ? partial : undefined;
         plan.steps.push({ kind: 'file', parent, entry, replaces: found, partial: usable });
         const size = storedBytes(entry) - (usable?.size ?? 0);
         plan.bytes += Math.max(0, size);

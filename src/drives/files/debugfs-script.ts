@@ -46,7 +46,8 @@ export async function runDebugfs(
     const { stderr } = await start('debugfs', args, options, { stdout: 'ignore' });
     // It ends with status 0 whatever its commands did; after its version line it must have said nothing.
     const complaints = String(stderr).split('\n').slice(1);
-    if (complaints.length > 0) throw new UserError(`debugfs ended with: ${complaints.slice(0, 3).join(' | ')}`);
+    if (complaints.length > 0)
+      throw new UserError(`debugfs ended with: ${complaints.slice(0, 3).join(' | ')}`);
   } catch (error) {
     throw toolError('debugfs', args, error, options);
   } finally {

@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Blocks } from '../../host/disk/blocks.ts';
 import type { NbdDisk } from '../../host/disk/nbd.ts';
 import type { DirectoryEntry } from '../../host/ext4/directory.ts';
 import { Ext4 } from '../../host/ext4/filesystem.ts';
@@ -37,7 +38,14 @@ export class DriveEditor implements AsyncDisposable {
   private constructor(
     drive: string,
     stack: AsyncDisposableStack,
-    parts: { disk: NbdDisk; image: WorkImage; folder: string; journal: JournalPlace; capacity: number; ext4: Ext4 },
+    parts: {
+      disk: NbdDisk;
+      image: WorkImage;
+      folder: string;
+      journal: JournalPlace;
+      capacity: number;
+      ext4: Ext4;
+    },
   ) {
     this.drive = drive;
     this.#stack = stack;
@@ -81,6 +89,11 @@ export class DriveEditor implements AsyncDisposable {
 
   get superblock() {
     return this.#ext4.superblock;
+  }
+
+  /** What was committed, for reading content. */
+  get files(): { ext4: Ext4; blocks: Blocks } {
+    return { ext4: this.#ext4, blocks: this.#disk };
   }
 
   /** An inode, and what debugfs needs of it in the image. */

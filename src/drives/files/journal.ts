@@ -46,7 +46,8 @@ export interface CleanJournal {
 export function parseJournal(superblock: Buffer, blocksOfInode: number): CleanJournal {
   const field = (offset: number) => superblock.readUInt32BE(offset);
   const first = field(at.firstBlock);
-  const end = field(at.blocks) - ((field(at.incompatible) & 0x20) === 0 ? 0 : field(at.fastCommitBlocks) || 256);
+  const end =
+    field(at.blocks) - ((field(at.incompatible) & 0x20) === 0 ? 0 : field(at.fastCommitBlocks) || 256);
   const sound =
     field(0) === magic &&
     field(at.type) === blockType.superblock &&

@@ -1,5 +1,5 @@
-import { UserError } from '../../host/errors.ts';
 import { DiskFullError } from '../../host/disk/nbd.ts';
+import { UserError } from '../../host/errors.ts';
 import { MalformedError } from '../../host/tar/bytes.ts';
 
 /** Runs work on a drive; what the drive itself is to blame for becomes a sentence that names it. */

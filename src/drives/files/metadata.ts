@@ -1,6 +1,6 @@
-import { allRunsOf } from '../../host/ext4/mapping.ts';
 import type { Ext4 } from '../../host/ext4/filesystem.ts';
 import { fileType, type Inode, inodeFlags } from '../../host/ext4/inode.ts';
+import { allRunsOf } from '../../host/ext4/mapping.ts';
 import { MalformedError } from '../../host/tar/bytes.ts';
 import type { WorkImage } from './work-image.ts';
 

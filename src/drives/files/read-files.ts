@@ -3,6 +3,7 @@ import { Ext4 } from '../../host/ext4/filesystem.ts';
 import { workDirectory } from '../../host/temp.ts';
 import { serveDrive } from '../serve.ts';
 import { loadMetadata } from './metadata.ts';
+import type { Lookup } from './place.ts';
 import { replayJournal } from './replay.ts';
 import { type Change, WorkImage } from './work-image.ts';
 
@@ -37,6 +38,11 @@ export async function openFiles(drive: string, signal?: AbortSignal): Promise<Op
   const ext4 = blocks === disk ? first : await Ext4.open(blocks);
   const moved = stack.move();
   return { ext4, blocks, [Symbol.asyncDispose]: () => moved[Symbol.asyncDispose]() };
+}
+
+/** Finds paths in a file system that is only read. */
+export function lookupIn(ext4: Ext4): Lookup {
+  return { inode: (number) => ext4.inode(number), list: (folder) => ext4.list(folder) };
 }
 
 /** A drive with some of its blocks replaced. */

@@ -1,4 +1,4 @@
-import { type Inode } from '../../host/ext4/inode.ts';
+import type { Inode } from '../../host/ext4/inode.ts';
 import { quoted } from './debugfs-script.ts';
 import type { DriveEditor } from './editor.ts';
 

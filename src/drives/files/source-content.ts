@@ -62,7 +62,11 @@ export async function dataRanges(entry: SourceEntry, from: number, blockSize: nu
     stdin: source.handle.fd,
   });
   const ranges: Range[] = [];
-  for (const { start, length, data } of JSON.parse(text) as { start: number; length: number; data: boolean }[]) {
+  for (const { start, length, data } of JSON.parse(text) as {
+    start: number;
+    length: number;
+    data: boolean;
+  }[]) {
     if (!data) continue;
     const range = {
       first: Math.max(first, Math.floor(start / blockSize)),

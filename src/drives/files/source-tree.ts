@@ -38,12 +38,16 @@ export async function readSource(
 ): Promise<SourceEntry | undefined> {
   options.signal?.throwIfAborted();
   const cannot = (cause: string, hint?: string) =>
-    new UserError(`cannot copy ${readable(path.toString('latin1'))}: ${cause}`, hint === undefined ? {} : { hint });
+    new UserError(
+      `cannot copy ${readable(path.toString('latin1'))}: ${cause}`,
+      hint === undefined ? {} : { hint },
+    );
   const stat = await lstat(path, { bigint: true }).catch((error: unknown) => {
     throw cannot(messageOf(error));
   });
   const unusable = unusableWord(name);
-  if (unusable !== undefined || name.length > 255) throw cannot(`its name ${unusable ?? 'is too long'}`, 'rename it');
+  if (unusable !== undefined || name.length > 255)
+    throw cannot(`its name ${unusable ?? 'is too long'}`, 'rename it');
   const entry = { name, path, stat, target: '', children: [] };
   if (stat.isFile()) return { ...entry, kind: 'file' };
   if (stat.isSymbolicLink()) {
@@ -53,7 +57,9 @@ export async function readSource(
     return { ...entry, kind: 'link', target };
   }
   if (!stat.isDirectory()) {
-    options.warn(`${readable(path.toString('latin1'))} is left out: it is neither a file, a folder nor a link`);
+    options.warn(
+      `${readable(path.toString('latin1'))} is left out: it is neither a file, a folder nor a link`,
+    );
     return undefined;
   }
   if (!options.recursive) throw cannot('it is a folder', 'copy folders with -r');

@@ -19,9 +19,13 @@ const extents = 0x40;
 /** @throws UserError where the file system of a drive is none that is written to */
 export function requireWritable(drive: string, superblock: Superblock): void {
   const { features, hasErrors, blocksCount } = superblock;
-  const cannot = (cause: string, hint: string) => new UserError(`cannot write to drive ${drive}: ${cause}`, { hint });
+  const cannot = (cause: string, hint: string) =>
+    new UserError(`cannot write to drive ${drive}: ${cause}`, { hint });
   if (hasErrors)
-    throw cannot('its file system has errors', `cvm drive check --repair ${drive} repairs what is safe to repair`);
+    throw cannot(
+      'its file system has errors',
+      `cvm drive check --repair ${drive} repairs what is safe to repair`,
+    );
   const unknown = (Object.keys(written) as (keyof typeof written)[])
     .map((kind) => [kind, (features[kind] & ~written[kind]) >>> 0] as const)
     .filter(([, bits]) => bits !== 0);

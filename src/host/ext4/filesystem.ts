@@ -63,9 +63,7 @@ export class Ext4 {
   runs(inode: Inode, options: { unwritten?: boolean; readBlock?: ReadBlock } = {}): AsyncGenerator<Run> {
     const read = options.readBlock ?? this.readBlock;
     const { blockSize } = this.superblock;
-    return options.unwritten
-      ? allRunsOf(inode, read, blockSize, 2 ** 32)
-      : runsOf(inode, read, blockSize);
+    return options.unwritten ? allRunsOf(inode, read, blockSize, 2 ** 32) : runsOf(inode, read, blockSize);
   }
 
   /** One whole block. */
