@@ -41,7 +41,8 @@ export async function serveDrive(drive: string, { writable, signal }: ServeOptio
     'file.filename=/proc/self/fd/0',
   ];
   const mode = writable ? ['--cache=writeback'] : ['--read-only'];
-  const args = [...mode, '--persistent', '--shared=0', '--socket', socket, '--image-opts', image.join(',')];
+  // Not --persistent: it ends with its last client, so that a killed builder leaves no drive locked.
+  const args = [...mode, '--shared=0', '--socket', socket, '--image-opts', image.join(',')];
   // In a process group of its own: Ctrl-C must not take the drive away from work that is being finished.
   const child = start('qemu-nbd', args, {}, { stdin: handle.fd as 0, detached: true });
   let failure: unknown;

@@ -14,7 +14,7 @@ export function rateText(
   return (done, total) => {
     const at = now();
     samples.push({ at, done });
-    while (samples.length > 2 && at - samples[1]!.at > window) samples.shift();
+    while (samples.length > 2 && at - samples[0]!.at > window) samples.shift();
     const first = samples[0]!;
     const rate = at - first.at < 0.2 ? undefined : (done - first.done) / (at - first.at);
     const share = total === 0 ? 100 : Math.min(100, Math.floor((100 * done) / total));
