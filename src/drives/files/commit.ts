@@ -56,14 +56,12 @@ export async function commit(disk: NbdDisk, place: JournalPlace, changes: readon
   if (transactionSize(logged.length, blockSize) > journal.capacity)
     throw new Error(`the journal cannot take ${logged.length} blocks at once`);
 
-  // Everything is on the drive before what makes it count: the content of files and the transaction, …
-  await writeJournal(disk, place, journal.firstBlock, transactionBlocks(logged, journal, blockSize));
-  await disk.flush();
-  // … the journal's own superblock, which is looked at only once …
-  await disk.write(home, journalSuperblock(first, journal, 'open'));
-  await disk.flush();
-  // … the mark is set. From here on a cut leaves a journal to replay.
+  // The mark first, as the kernel does: a journal that holds changes without it is damage to e2fsck. Still there are none.
   await disk.write(inside, markedAsItIs(await disk.read(inside, blockSize), inside));
+  await writeJournal(disk, place, journal.firstBlock, transactionBlocks(logged, journal, blockSize));
+  // The content of files and the transaction are on the drive before the journal's superblock makes them count.
+  await disk.flush();
+  await disk.write(home, journalSuperblock(first, journal, 'open'));
   await disk.flush();
   await writeInPlace(disk, logged);
   await disk.flush();
