@@ -4,6 +4,7 @@ import { execa } from 'execa';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { commit, findJournal } from '../../../src/drives/files/commit.ts';
 import type { Change } from '../../../src/drives/files/work-image.ts';
+import { checkDrive, driveInfo, listFiles, removeFromDrive } from '../../../src/drives/index.ts';
 import { fileBlocks } from '../../../src/host/disk/blocks.ts';
 import type { NbdDisk } from '../../../src/host/disk/nbd.ts';
 import { Ext4 } from '../../../src/host/ext4/filesystem.ts';
@@ -48,7 +49,8 @@ async function differences(): Promise<Change[]> {
 class Cut extends Error {}
 
 /** A disk on a file whose power is cut off at a write, half of which is still carried out. @returns whether it was */
-async function commitWithCut(file: string, cutAt: number): Promise<boolean> {
+async function commitWithCut(file: string, at: number | 'first in place'): Promise<boolean> {
+  let cutAt = at === 'first in place' ? Number.POSITIVE_INFINITY : at;
   await using handle = await open(file, 'r+');
   const { size } = await handle.stat();
   let writes = 0;
@@ -56,6 +58,8 @@ async function commitWithCut(file: string, cutAt: number): Promise<boolean> {
     ...fileBlocks(handle, size),
     async write(offset, bytes) {
       writes++;
+      const isOpened = Buffer.from(bytes).readUInt32BE(4) === 4 && Buffer.from(bytes).readUInt32BE(28) !== 0;
+      if (at === 'first in place' && isOpened) cutAt = writes + 1;
       const half = Math.floor(bytes.length / 2 / blockSize) * blockSize;
       await handle.write(bytes, 0, writes === cutAt ? half : bytes.length, offset);
       if (writes === cutAt) throw new Cut();
@@ -91,4 +95,26 @@ it('cut off at any write, a commit is there as a whole or not at all, once the j
   }
   expect([...seen].sort((a, b) => a - b)).toEqual([0, 40]);
   expect(replays).toBeGreaterThan(2);
+});
+
+it('a drive that was cut off in a commit is read as if replayed, and replayed when it is written to', async () => {
+  const file = path('cut');
+  await copyFile(path('before'), file);
+  expect(await commitWithCut(file, 'first in place')).toBe(true);
+  const drive = path('cut.qcow2');
+  await execa('qemu-img', ['convert', '-O', 'qcow2', file, drive]);
+  const names = async () => {
+    let count = 0;
+    for await (const { path: name } of listFiles(drive, '/folder', { recursive: false }))
+      if (name.startsWith('file')) count++;
+    return count;
+  };
+  expect((await driveInfo(drive)).state).toBe('journal');
+  expect(await names()).toBe(40);
+  expect((await driveInfo(drive)).state).toBe('journal');
+  expect(await checkDrive(drive, { repair: false })).toMatchObject({ sound: true, replayed: true });
+  expect(await removeFromDrive(drive, ['/folder/file7'], { recursive: false })).toBe(1);
+  expect((await driveInfo(drive)).state).toBe('clean');
+  expect(await names()).toBe(39);
+  expect(await checkDrive(drive, { repair: false })).toMatchObject({ sound: true, replayed: false });
 });
