@@ -3,6 +3,7 @@ import packageJson from '../../package.json' with { type: 'json' };
 import { exitStatus } from '../host/errors.ts';
 import { collect } from './arguments.ts';
 import { addBaseCommands } from './base/commands.ts';
+import { addDriveCommands } from './drive/commands.ts';
 import { addPolicyCommands } from './policy/commands.ts';
 
 /** The `cvm` command. Each subcommand is a file of its own, loaded when it is called. */
@@ -127,6 +128,8 @@ function program(): Command {
 
   addBaseCommands(cvm.command('base').description('base systems and firmware: import, build, check'));
 
+  addDriveCommands(cvm.command('drive').description("a bundle's drives: look inside, copy, check, mount"));
+
   addPolicyCommands(cvm.command('policy').description('registry of images, policy of the key broker'));
 
   cvm
@@ -169,6 +172,7 @@ try {
     const { mayColour } = await import('../report/select.ts');
     const { text, status } = renderError(error, { colour: mayColour(process.stderr, process.env) });
     process.stderr.write(`${text}\n`);
+
     process.exitCode = status;
   }
 }

@@ -1,6 +1,13 @@
 /** The plain drives of a bundle: making them, reading them, and what goes onto `user_config`. */
 export { printable } from './debugfs-output.ts';
+export { type CheckResult, checkDrive } from './files/check.ts';
+export { type CopyOptions, type CopyResult, copyFromDrive, copyToDrive } from './files/copy.ts';
+export { type DriveInfo, driveInfo } from './files/info.ts';
+export { catFile, type Listed, listFiles } from './files/list.ts';
+export { removeFromDrive } from './files/remove.ts';
+export { requireShare, setShare } from './files/share.ts';
 export { type DriveOptions, makeDrive } from './make-drive.ts';
+export { mountDrive } from './mount.ts';
 export { readQcow2Header } from './qcow2-header.ts';
 export {
   type DirectoryEntry,

@@ -11,6 +11,8 @@ export interface RunOptions {
   cwd?: string;
   /** Bytes for standard input; closed otherwise. Secrets go through here, never through arguments. */
   input?: Uint8Array | string;
+  /** An open file as standard input. */
+  stdin?: number;
   /** Variables added to the rebuilt environment. Never a secret. */
   env?: Record<string, string>;
   /** Run under `fakeroot`, so that files made or packed belong to 0:0. */
@@ -34,7 +36,9 @@ export function spawnOptions(options: RunOptions = {}) {
   return {
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     ...(options.signal === undefined ? {} : { cancelSignal: options.signal }),
-    ...(options.input === undefined ? { stdin: 'ignore' as const } : { input: options.input }),
+    ...(options.input === undefined
+      ? { stdin: (options.stdin as 0 | undefined) ?? ('ignore' as const) }
+      : { input: options.input }),
     env: rebuiltEnvironment(options.env),
     extendEnv: false,
     forceKillAfterDelay: 5000,

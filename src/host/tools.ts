@@ -12,6 +12,8 @@ export const steps = {
   development: 'development bundles',
   boot: 'cvm boot',
   logs: 'cvm logs',
+  drive: 'cvm drive',
+  mount: 'cvm drive mount',
   quickstart: 'the quickstart',
 } as const;
 
@@ -39,8 +41,8 @@ export interface Tool {
 
 /** The one table of host tools: `cvm doctor`, the set-up and every error message read it. */
 export const tools = {
-  'qemu-img': { package: 'qemu-utils', purpose: 'make qcow2 drives', steps: ['build', 'logs'] },
-  'qemu-nbd': { package: 'qemu-utils', purpose: 'read disk images', steps: ['import'] },
+  'qemu-img': { package: 'qemu-utils', purpose: 'make qcow2 drives', steps: ['build', 'logs', 'drive'] },
+  'qemu-nbd': { package: 'qemu-utils', purpose: 'read disk images', steps: ['import', 'drive'] },
   'qemu-system-x86_64': {
     package: 'qemu-system-x86',
     purpose: 'boot a development bundle',
@@ -80,15 +82,22 @@ export const tools = {
   debugfs: {
     package: 'e2fsprogs',
     purpose: 'read ext4 drives without mounting them',
-    steps: ['build', 'logs'],
+    steps: ['build', 'logs', 'drive'],
     version: ['-V'],
   },
   e2fsck: {
     package: 'e2fsprogs',
-    purpose: 'replay the journal of a copy',
-    steps: ['import'],
+    purpose: 'check an ext4 drive or replay its journal',
+    steps: ['import', 'drive'],
     version: ['-V'],
   },
+  nbdfuse: {
+    package: 'libnbd-bin',
+    purpose: 'show a drive as a file',
+    steps: ['mount'],
+  },
+  fuse2fs: { package: 'fuse2fs', purpose: 'mount ext4 in user space', steps: ['mount'], version: ['-V'] },
+  fusermount3: { package: 'fuse3', purpose: 'mount in user space', steps: ['mount'], version: ['-V'] },
   depmod: { package: 'kmod', purpose: 'index the kernel modules of an imported base', steps: ['import'] },
   fakeroot: { package: 'fakeroot', purpose: 'make drives that root owns', steps: ['build'] },
   mmdebstrap: {

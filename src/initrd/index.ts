@@ -9,4 +9,5 @@ export {
   type ProgramSource,
 } from './initrd.ts';
 export type { ExtraProgram } from './parts.ts';
+export { sealedOutPorts } from './sealed-ports.ts';
 export { type InitSettings, type SitePart, sitePart } from './site-part.ts';

@@ -7,7 +7,7 @@ import { blockSize, isHeader } from '../../host/tar/header.ts';
 import { sampledPrograms } from './architecture.ts';
 import { ArchiveTree } from './archive-tree.ts';
 import { readDiskHeader } from './disk/formats.ts';
-import { interruptible } from './disk/interruptible.ts';
+import { interruptible } from '../../host/disk/interruptible.ts';
 import { openByQemu, openRaw } from './disk/open.ts';
 import { Ext4Tree } from './ext4/tree.ts';
 import { findRoot } from './find-root.ts';

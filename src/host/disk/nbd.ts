@@ -1,9 +1,9 @@
 import { connect, type Socket } from 'node:net';
-import { MalformedError } from '../../../host/tar/bytes.ts';
+import { MalformedError } from '../tar/bytes.ts';
 import { type Blocks, requireInside } from './blocks.ts';
 
 /*
- * A client of the Network Block Device protocol that only reads: fixed newstyle negotiation, NBD_OPT_GO, simple replies
+ * A client of the Network Block Device protocol: fixed newstyle negotiation, NBD_OPT_GO, simple replies
  * (NetworkBlockDevice/nbd, doc/proto.md). Numbers are big-endian.
  */
 
@@ -18,9 +18,11 @@ const fixedNewstyle = 1;
 const noZeroes = 2;
 const option = { go: 7 } as const;
 const reply = { ack: 1, info: 3 } as const;
-const command = { read: 0, disconnect: 2 } as const;
+const command = { read: 0, write: 1, disconnect: 2, flush: 3 } as const;
+/** Errors of a reply (proto.md, "Error values"). */
+const noSpace = 28;
 /** qemu-nbd takes up to 32 MiB. */
-const largestRead = 8 * 1024 * 1024;
+const largestRequest = 8 * 1024 * 1024;
 
 /** Bytes of a socket in order; every wait ends when the socket does. */
 class Incoming {
@@ -65,16 +67,29 @@ class Incoming {
     });
   }
 
-  write(bytes: Buffer): void {
+  write(bytes: Uint8Array): void {
     this.#socket.write(bytes);
   }
 }
 
-/** A disk that is read through a socket. */
-export interface NbdDisk extends Blocks, AsyncDisposable {}
+/** A disk that is read, and written where its server lets it be, through a socket. */
+export interface NbdDisk extends Blocks, AsyncDisposable {
+  /**
+   * Writes all the bytes from `offset` on; they are lasting only after {@link NbdDisk.flush}.
+   * @throws DiskFullError where the server's own file system is full
+   */
+  write(offset: number, bytes: Uint8Array): Promise<void>;
+  /** Returns once everything written so far would outlive a loss of power. */
+  flush(): Promise<void>;
+}
+
+/** The file system that holds the image has no room for what was to be written. */
+export class DiskFullError extends Error {
+  override readonly name = 'DiskFullError';
+}
 
 /**
- * Connects to the default export of an NBD server on a Unix socket. Reads are carried out one after the other.
+ * Connects to the default export of an NBD server on a Unix socket. Requests are carried out one after the other.
  * @throws MalformedError where the server does not answer as the protocol says
  */
 export async function connectNbd(path: string): Promise<NbdDisk> {
@@ -84,27 +99,45 @@ export async function connectNbd(path: string): Promise<NbdDisk> {
   try {
     const size = await negotiate(incoming);
     let last: Promise<unknown> = Promise.resolve();
-    const readOne = async (offset: number, length: number) => {
-      incoming.write(request(command.read, offset, length));
-      const answer = await incoming.exactly(16);
-      if (answer.readUInt32BE(0) !== magic.simpleReply)
-        throw new MalformedError('qemu-nbd gave no NBD reply');
-      const error = answer.readUInt32BE(4);
-      if (error !== 0) throw new MalformedError(`it cannot be read at byte ${offset} (error ${error})`);
-      return await incoming.exactly(length);
+    /** Sends one request once the earlier ones were answered, and gives what follows its reply. */
+    const ask = (type: number, offset: number, length: number, data?: Uint8Array): Promise<Buffer> => {
+      const mine = last.then(async () => {
+        incoming.write(request(type, offset, length));
+        if (data !== undefined) incoming.write(data);
+        const answer = await incoming.exactly(16);
+        if (answer.readUInt32BE(0) !== magic.simpleReply)
+          throw new MalformedError('qemu-nbd gave no NBD reply');
+        const error = answer.readUInt32BE(4);
+        if (error === noSpace) throw new DiskFullError('the file system that holds the image is full');
+        if (error !== 0)
+          throw new MalformedError(
+            `it cannot be ${type === command.read ? 'read' : 'written'} at byte ${offset} (error ${error})`,
+          );
+        return await incoming.exactly(type === command.read ? length : 0);
+      });
+      last = mine.catch(() => {});
+      return mine;
     };
     return {
       size,
       async read(offset, length) {
         requireInside(size, offset, length);
         const pieces: Buffer[] = [];
-        for (let at = offset; at < offset + length; at += largestRead) {
-          const count = Math.min(largestRead, offset + length - at);
-          const mine = last.then(() => readOne(at, count));
-          last = mine.catch(() => {});
-          pieces.push(await mine);
+        for (let at = offset; at < offset + length; at += largestRequest) {
+          const count = Math.min(largestRequest, offset + length - at);
+          pieces.push(await ask(command.read, at, count));
         }
         return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
+      },
+      async write(offset, bytes) {
+        requireInside(size, offset, bytes.length);
+        for (let at = 0; at < bytes.length; at += largestRequest) {
+          const piece = bytes.subarray(at, at + largestRequest);
+          await ask(command.write, offset + at, piece.length, piece);
+        }
+      },
+      async flush() {
+        await ask(command.flush, 0, 0);
       },
       async [Symbol.asyncDispose]() {
         socket.end(request(command.disconnect, 0, 0));

@@ -1,10 +1,11 @@
-import { type Bytes, MalformedError } from '../../../host/tar/bytes.ts';
 import { type Blocks, joinedBlocks } from '../disk/blocks.ts';
 import { cachedBlocks } from '../disk/cached.ts';
 import { interruptible } from '../disk/interruptible.ts';
+import { type Bytes, MalformedError } from '../tar/bytes.ts';
 import { type DirectoryEntry, directoryEntries } from './directory.ts';
+import { type Group, parseGroup } from './group.ts';
 import { fileType, type Inode, inodeFlags, parseInode } from './inode.ts';
-import { runsOf } from './mapping.ts';
+import { allRunsOf, type ReadBlock, type Run, runsOf } from './mapping.ts';
 import { readSuperblock, type Superblock } from './superblock.ts';
 import { attributesHeader, blockAttributes, inodeAttributes } from './xattrs.ts';
 
@@ -42,22 +43,33 @@ export class Ext4 {
   }
 
   async inode(number: number): Promise<Inode> {
-    const { inodesCount, inodesPerGroup, inodeSize, descriptorSize, descriptorsBlock, blockSize, seed } =
-      this.superblock;
+    const { inodesCount, inodesPerGroup, inodeSize, blockSize, seed } = this.superblock;
     if (number < 1 || number > inodesCount) throw new MalformedError(`there is no inode ${number}`);
-    const group = Math.floor((number - 1) / inodesPerGroup);
-    const descriptor = await this.#volume.read(
-      descriptorsBlock * blockSize + group * descriptorSize,
-      descriptorSize,
-    );
-    // bg_inode_table_lo and _hi (group_descr.rst).
-    const table =
-      descriptor.readUInt32LE(8) + (descriptorSize >= 64 ? descriptor.readUInt32LE(0x28) * 2 ** 32 : 0);
-    const offset = table * blockSize + ((number - 1) % inodesPerGroup) * inodeSize;
+    const { inodeTable } = await this.group(Math.floor((number - 1) / inodesPerGroup));
+    const offset = inodeTable * blockSize + ((number - 1) % inodesPerGroup) * inodeSize;
     return parseInode(number, await this.#volume.read(offset, inodeSize), seed);
   }
 
-  #readBlock = (block: number) =>
+  /** Where the metadata of a group of blocks lies. */
+  async group(index: number): Promise<Group> {
+    const { descriptorSize, descriptorsBlock, blockSize } = this.superblock;
+    const offset = descriptorsBlock * blockSize + index * descriptorSize;
+    return parseGroup(await this.#volume.read(offset, descriptorSize));
+  }
+
+  /**
+   * Where a file's bytes lie, in blocks; what is not named is a hole. Inodes with {@link inodeFlags.inlineData} have none.
+   * @param options unwritten: with runs that were allocated but never written, whatever the size of the file; readBlock: reads the blocks of the list itself
+   * @throws MalformedError
+   */
+  runs(inode: Inode, options: { unwritten?: boolean; readBlock?: ReadBlock } = {}): AsyncGenerator<Run> {
+    const read = options.readBlock ?? this.readBlock;
+    const { blockSize } = this.superblock;
+    return options.unwritten ? allRunsOf(inode, read, blockSize, 2 ** 32) : runsOf(inode, read, blockSize);
+  }
+
+  /** One whole block. */
+  readonly readBlock: ReadBlock = (block) =>
     this.#volume.read(block * this.superblock.blockSize, this.superblock.blockSize);
 
   /** The content of a file, link or directory; holes are zeros. @throws MalformedError */
@@ -73,7 +85,7 @@ export class Ext4 {
     function* hole(end: number) {
       for (; at < end; at += Math.min(chunk, end - at)) yield zeros.subarray(0, Math.min(chunk, end - at));
     }
-    for await (const { logical, physical, count } of runsOf(inode, this.#readBlock, blockSize)) {
+    for await (const { logical, physical, count } of runsOf(inode, this.readBlock, blockSize)) {
       yield* hole(logical * blockSize);
       const end = Math.min(inode.size, (logical + count) * blockSize);
       for (let from = physical * blockSize; at < end; ) {
@@ -132,7 +144,7 @@ export class Ext4 {
   async attributes(inode: Inode): Promise<Map<string, Buffer>> {
     const all = inodeAttributes(inode.extra);
     if (inode.attributesBlock !== 0) {
-      const block = await this.#readBlock(inode.attributesBlock);
+      const block = await this.readBlock(inode.attributesBlock);
       if (block.length > attributesHeader) all.push(...blockAttributes(block));
     }
     const found = new Map<string, Buffer>();

@@ -1,5 +1,5 @@
-import { MalformedError } from '../../../host/tar/bytes.ts';
 import { crc32c } from '../crc.ts';
+import { MalformedError } from '../tar/bytes.ts';
 import { type Inode, inodeFlags } from './inode.ts';
 
 /*
@@ -14,6 +14,8 @@ export interface Run {
   physical: number;
   /** In blocks. */
   count: number;
+  /** False where the blocks were allocated but never written: they read as zeros. */
+  written: boolean;
 }
 
 /** Reads one whole block. */
@@ -26,11 +28,24 @@ const deepest = 5;
 const longestWritten = 32_768;
 
 /**
- * Runs of an inode that keeps its data in blocks, as far as its size goes.
+ * Runs of an inode that keeps its data in blocks, as far as its size goes: those that were written.
  * @throws MalformedError
  */
 export async function* runsOf(inode: Inode, readBlock: ReadBlock, blockSize: number): AsyncGenerator<Run> {
   const limit = Math.ceil(inode.size / blockSize);
+  for await (const run of allRunsOf(inode, readBlock, blockSize, limit)) if (run.written) yield run;
+}
+
+/**
+ * The same with runs that were allocated but never written, up to a block of the file.
+ * @param limit in blocks; beyond the size of the file where its owner is still filling it
+ */
+export async function* allRunsOf(
+  inode: Inode,
+  readBlock: ReadBlock,
+  blockSize: number,
+  limit: number,
+): AsyncGenerator<Run> {
   let reached = 0;
   const runs =
     inode.flags & inodeFlags.extents
@@ -77,8 +92,9 @@ async function* extents(
       const physical = node.readUInt32LE(at + 8) + node.readUInt16LE(at + 6) * 2 ** 32;
       if (length === 0 || logical < walk.reached) throw damaged();
       const written = length <= longestWritten;
-      walk.reached = logical + (written ? length : length - longestWritten);
-      if (written) yield { logical, physical, count: length };
+      const count = written ? length : length - longestWritten;
+      walk.reached = logical + count;
+      yield { logical, physical, count, written };
       continue;
     }
     const place = node.readUInt32LE(at + 4) + node.readUInt16LE(at + 8) * 2 ** 32;
@@ -105,7 +121,7 @@ async function* mapped(
   let logical = 0;
   async function* level(block: number, depth: number): AsyncGenerator<Run> {
     if (depth === 0 || block === 0) {
-      if (block !== 0) yield { logical, physical: block, count: 1 };
+      if (block !== 0) yield { logical, physical: block, count: 1, written: true };
       logical += perBlock ** depth;
       return;
     }

@@ -1,5 +1,5 @@
-import { MalformedError } from '../../../host/tar/bytes.ts';
 import { crc32c } from '../crc.ts';
+import { MalformedError } from '../tar/bytes.ts';
 
 /*
  * Layouts: the kernel's Documentation/filesystems/ext4/inodes.rst. Numbers are little-endian.
@@ -59,6 +59,8 @@ export interface Inode {
   size: number;
   /** Seconds since 1970; may be negative. */
   mtime: number;
+  /** Nanoseconds after {@link mtime}; 0 where small inodes have no room for them. */
+  mtimeNanoseconds: number;
   links: number;
   flags: number;
   /** 60 bytes: extent tree, block map, short link, inline data or device number. */
@@ -102,7 +104,7 @@ export function parseInode(number: number, raw: Buffer, seed: number | undefined
   }
   const mode = raw.readUInt16LE(at.mode);
   // The two lowest bits of the extra field are bits 32 and 33 of the seconds.
-  const epoch = has(at.mtimeExtra, 4) ? raw.readUInt32LE(at.mtimeExtra) & 3 : 0;
+  const mtimeExtra = has(at.mtimeExtra, 4) ? raw.readUInt32LE(at.mtimeExtra) : 0;
   return {
     number,
     type: mode & 0xf000,
@@ -110,7 +112,8 @@ export function parseInode(number: number, raw: Buffer, seed: number | undefined
     uid: raw.readUInt16LE(at.uid) + raw.readUInt16LE(at.uidHigh) * 65_536,
     gid: raw.readUInt16LE(at.gid) + raw.readUInt16LE(at.gidHigh) * 65_536,
     size: raw.readUInt32LE(at.size) + raw.readUInt32LE(at.sizeHigh) * 2 ** 32,
-    mtime: raw.readInt32LE(at.mtime) + epoch * 2 ** 32,
+    mtime: raw.readInt32LE(at.mtime) + (mtimeExtra & 3) * 2 ** 32,
+    mtimeNanoseconds: mtimeExtra >>> 2,
     links: raw.readUInt16LE(at.links),
     flags: raw.readUInt32LE(at.flags),
     block: Buffer.from(raw.subarray(at.block, at.block + 60)),

@@ -1,6 +1,6 @@
-import { MalformedError } from '../../../host/tar/bytes.ts';
 import { crc32c } from '../crc.ts';
 import type { Blocks } from '../disk/blocks.ts';
+import { MalformedError } from '../tar/bytes.ts';
 
 /*
  * Layouts: the kernel's Documentation/filesystems/ext4 (globals.rst, super.rst). Numbers are little-endian.
@@ -11,17 +11,21 @@ const at = {
   inodesCount: 0x00,
   blocksCount: 0x04,
   freeBlocks: 0x0c,
+  freeInodes: 0x10,
   firstDataBlock: 0x14,
   logBlockSize: 0x18,
   blocksPerGroup: 0x20,
   inodesPerGroup: 0x28,
   magic: 0x38,
+  state: 0x3a,
   revision: 0x4c,
   inodeSize: 0x58,
+  compatible: 0x5c,
   incompatible: 0x60,
   readOnlyCompatible: 0x64,
   uuid: 0x68,
   label: 0x78,
+  journalInode: 0xe0,
   descriptorSize: 0xfe,
   blocksCountHigh: 0x150,
   freeBlocksHigh: 0x158,
@@ -54,8 +58,19 @@ export interface Superblock {
   descriptorSize: number;
   /** First block of the group descriptors. */
   descriptorsBlock: number;
+  blocksPerGroup: number;
+  /** First block of the first group: 1 where blocks have 1024 bytes, else 0. */
+  firstDataBlock: number;
+  freeBlocks: number;
+  freeInodes: number;
   /** Bytes of blocks in use, metadata included. */
   usedBytes: number;
+  /** Feature bits as they lie on the disk (super.rst). */
+  features: { compatible: number; incompatible: number; readOnlyCompatible: number };
+  /** The kernel met errors in it since it was last checked. */
+  hasErrors: boolean;
+  /** 0 for none. */
+  journalInode: number;
   uuid: string;
   label: string;
   /** The journal holds changes that are not in their places yet: it was not unmounted. */
@@ -96,6 +111,7 @@ export async function readSuperblock(volume: Blocks): Promise<Superblock> {
   const count = (low: number, high: number) =>
     block.readUInt32LE(low) + (wide ? block.readUInt32LE(high) * 2 ** 32 : 0);
   const blocksCount = count(at.blocksCount, at.blocksCountHigh);
+  const freeBlocks = count(at.freeBlocks, at.freeBlocksHigh);
   const revision = block.readUInt32LE(at.revision);
   const uuid = block.subarray(at.uuid, at.uuid + 16);
   const found: Superblock = {
@@ -106,7 +122,18 @@ export async function readSuperblock(volume: Blocks): Promise<Superblock> {
     inodeSize: revision === 0 ? 128 : block.readUInt16LE(at.inodeSize),
     descriptorSize: wide ? block.readUInt16LE(at.descriptorSize) : 32,
     descriptorsBlock: block.readUInt32LE(at.firstDataBlock) + 1,
-    usedBytes: Math.max(0, blocksCount - count(at.freeBlocks, at.freeBlocksHigh)) * blockSize,
+    blocksPerGroup: block.readUInt32LE(at.blocksPerGroup),
+    firstDataBlock: block.readUInt32LE(at.firstDataBlock),
+    freeBlocks,
+    freeInodes: block.readUInt32LE(at.freeInodes),
+    usedBytes: Math.max(0, blocksCount - freeBlocks) * blockSize,
+    features: {
+      compatible: block.readUInt32LE(at.compatible),
+      incompatible: features,
+      readOnlyCompatible: block.readUInt32LE(at.readOnlyCompatible),
+    },
+    hasErrors: (block.readUInt16LE(at.state) & 2) !== 0,
+    journalInode: block.readUInt32LE(at.journalInode),
     uuid: uuidText(uuid),
     label: block.toString('utf8', at.label, at.label + 16).replace(/\0.*$/s, ''),
     needsRecovery: (features & incompatible.needsRecovery) !== 0,
@@ -119,7 +146,7 @@ export async function readSuperblock(volume: Blocks): Promise<Superblock> {
   const powerOfTwo = (n: number) => n > 0 && (n & (n - 1)) === 0;
   const sound =
     found.inodesPerGroup > 0 &&
-    block.readUInt32LE(at.blocksPerGroup) > 0 &&
+    found.blocksPerGroup > 0 &&
     powerOfTwo(found.inodeSize) &&
     found.inodeSize >= 128 &&
     found.inodeSize <= blockSize &&
@@ -133,4 +160,16 @@ export async function readSuperblock(volume: Blocks): Promise<Superblock> {
 /** A UUID as RFC 9562 writes it: unlike a GUID, all its bytes in order. */
 function uuidText(bytes: Buffer): string {
   return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+}
+
+/**
+ * Sets or clears the mark that a journal holds changes, and the checksum of the superblock where it has one.
+ * @param block the 1024 bytes of a superblock; changed in place
+ */
+export function markRecovery(block: Buffer, needed: boolean): void {
+  const features = block.readUInt32LE(at.incompatible);
+  const { needsRecovery } = incompatible;
+  block.writeUInt32LE(needed ? features | needsRecovery : features & ~needsRecovery, at.incompatible);
+  if ((block.readUInt32LE(at.readOnlyCompatible) & metadataChecksums) !== 0)
+    block.writeUInt32LE(crc32c(0xffff_ffff, block.subarray(0, at.checksum)), at.checksum);
 }

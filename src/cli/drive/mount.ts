@@ -1,0 +1,15 @@
+import { mountDrive } from '../../drives/index.ts';
+import { handleSignals } from '../../host/signals.ts';
+
+/** `cvm drive mount`: until Ctrl-C, which is how it ends well. */
+export async function mountCommand(
+  drive: string,
+  folder: string,
+  { write = false }: { write?: boolean },
+): Promise<void> {
+  using interruption = handleSignals();
+  const mode = write ? 'for reading and writing' : 'read-only';
+  const mounted = () => process.stdout.write(`Mounted ${mode} at ${folder}; Ctrl-C unmounts it\n`);
+  await mountDrive(drive, folder, { write, mounted, signal: interruption.signal });
+  process.stdout.write('Unmounted\n');
+}

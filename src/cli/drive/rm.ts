@@ -1,0 +1,14 @@
+import { removeFromDrive } from '../../drives/index.ts';
+import { handleSignals } from '../../host/signals.ts';
+import { requireOneDrive } from './place.ts';
+
+/** `cvm drive rm`. */
+export async function removeCommand(
+  places: readonly string[],
+  { recursive = false }: { recursive?: boolean },
+): Promise<void> {
+  using interruption = handleSignals();
+  const { drive, paths } = requireOneDrive(places);
+  const count = await removeFromDrive(drive, paths, { recursive, signal: interruption.signal });
+  process.stdout.write(`Removed ${count} ${count === 1 ? 'file or folder' : 'files and folders'}\n`);
+}
