@@ -3,6 +3,7 @@ import packageJson from '../../package.json' with { type: 'json' };
 import { exitStatus } from '../host/errors.ts';
 import { collect } from './arguments.ts';
 import { addBaseCommands } from './base/commands.ts';
+import { addDriveCommands } from './drive/commands.ts';
 import { addPolicyCommands } from './policy/commands.ts';
 
 /** The `cvm` command. Each subcommand is a file of its own, loaded when it is called. */
@@ -126,6 +127,8 @@ function program(): Command {
     .action(async (options) => (await import('./kbs-check.ts')).kbsCheckCommand(options));
 
   addBaseCommands(cvm.command('base').description('base systems and firmware: import, build, check'));
+
+  addDriveCommands(cvm.command('drive').description('plain drives of a bundle, without root or mounts'));
 
   addPolicyCommands(cvm.command('policy').description('registry of images, policy of the key broker'));
 

@@ -12,6 +12,7 @@ export const steps = {
   development: 'development bundles',
   boot: 'cvm boot',
   logs: 'cvm logs',
+  drives: 'cvm drive',
   quickstart: 'the quickstart',
 } as const;
 
@@ -39,8 +40,11 @@ export interface Tool {
 
 /** The one table of host tools: `cvm doctor`, the set-up and every error message read it. */
 export const tools = {
-  'qemu-img': { package: 'qemu-utils', purpose: 'make qcow2 drives', steps: ['build', 'logs'] },
-  'qemu-nbd': { package: 'qemu-utils', purpose: 'read disk images', steps: ['import'] },
+  'qemu-img': { package: 'qemu-utils', purpose: 'make qcow2 drives', steps: ['build', 'logs', 'drives'] },
+  'qemu-nbd': { package: 'qemu-utils', purpose: 'read disk images', steps: ['import', 'drives'] },
+  'qemu-io': { package: 'qemu-utils', purpose: 'lock a drive as a VM does', steps: ['drives'] },
+  nbdfuse: { package: 'libnbd-bin', purpose: 'show a drive as a file', steps: ['drives'] },
+  fusermount3: { package: 'fuse3', purpose: 'show a drive as a file', steps: ['drives'] },
   'qemu-system-x86_64': {
     package: 'qemu-system-x86',
     purpose: 'boot a development bundle',
@@ -80,15 +84,22 @@ export const tools = {
   debugfs: {
     package: 'e2fsprogs',
     purpose: 'read ext4 drives without mounting them',
-    steps: ['build', 'logs'],
+    steps: ['build', 'logs', 'drives'],
     version: ['-V'],
   },
   e2fsck: {
     package: 'e2fsprogs',
-    purpose: 'replay the journal of a copy',
-    steps: ['import'],
+    purpose: 'check a file system',
+    steps: ['import', 'drives'],
     version: ['-V'],
   },
+  resize2fs: {
+    package: 'e2fsprogs',
+    purpose: 'resize the file system of a drive',
+    steps: ['drives'],
+    version: false,
+  },
+  setpriv: { package: 'util-linux', purpose: 'end helpers with this process', steps: ['drives'] },
   depmod: { package: 'kmod', purpose: 'index the kernel modules of an imported base', steps: ['import'] },
   fakeroot: { package: 'fakeroot', purpose: 'make drives that root owns', steps: ['build'] },
   mmdebstrap: {
