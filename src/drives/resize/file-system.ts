@@ -106,6 +106,8 @@ export async function checkFileSystem(subject: Subject, repair: boolean): Promis
   const status = result.exitCode ?? 8;
   // A set of bits, e2fsck(8): 1 and 2 repaired, 4 errors left, 8 and above it could not work.
   if (status < 4) return status !== 0;
+  const cannotWrite = /No space left on device|Input\/output error/.test(String(result.stdout));
+  if (status >= 8 || cannotWrite) throw toolError('e2fsck', [subject.path], result, { hint: untouched });
   throw new UserError(`cannot resize ${subject.drive}: its file system is damaged`, {
     details: lastLines(result.stdout),
     ...(repair
@@ -130,6 +132,8 @@ async function e2fsck({ path, signal }: Subject, args: readonly string[]) {
     throw toolError('e2fsck', [...args, path], result, options);
   return result;
 }
+
+const untouched = 'the drive is as it was; an input/output error here may mean that its folder is full';
 
 function lastLines(text: unknown): string[] {
   return String(text ?? '')
@@ -166,7 +170,7 @@ export async function setSize(subject: Subject, bytes: number): Promise<void> {
 }
 
 async function tool(name: ToolName, args: readonly string[], { signal }: Subject): Promise<string> {
-  const options = { signal, endWithParent: 'SIGKILL' as const };
+  const options = { signal, endWithParent: 'SIGKILL' as const, hint: untouched };
   try {
     return String((await start(name, args, options)).stdout ?? '');
   } catch (error) {

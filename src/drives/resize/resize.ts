@@ -71,7 +71,8 @@ export async function resizeDrive(path: string, options: ResizeOptions): Promise
   if (unfinished.state !== 'fresh') {
     const done = await complete(place, unfinished, options);
     // The rest of an earlier "+20G" must not be followed by another 20 GB.
-    if (dryRun || request.kind === 'relative' || request.bytes === done.to) return done;
+    const enough = unfinished.state === 'merge' && request.bytes === done.to;
+    if (dryRun || request.kind === 'relative' || enough) return done;
     note(`an earlier resize to ${sizeText(done.to)} is completed`);
   }
   const header = await readQcow2Header(place.drive);

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { copyFile, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { copyFile, link, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { expect } from 'vitest';
@@ -96,4 +96,15 @@ export async function expectPlain(
 export async function mounts(): Promise<string[]> {
   const table = await readFile('/proc/self/mountinfo', 'utf8');
   return table.split('\n').filter((line) => /cvm-builder-\S+\/drive /.test(line));
+}
+
+/** The state between the two renames, made by hand: an overlay under the drive's name. */
+export async function cutShort(drive: string, size: string): Promise<void> {
+  const folder = join(drive, '..');
+  const base = join(folder, '.user_data.qcow2.resize-base');
+  const next = join(folder, '.user_data.qcow2.resize');
+  await link(drive, base);
+  const backing = ['-u', '-F', 'qcow2', '-b', './.user_data.qcow2.resize-base'];
+  await execa('qemu-img', ['create', '-q', '-f', 'qcow2', ...backing, next, size]);
+  await rename(next, drive);
 }

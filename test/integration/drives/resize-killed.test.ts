@@ -8,6 +8,7 @@ import { resizeDrive } from '../../../src/drives/index.ts';
 import { type WorkDirectory, workDirectory } from '../../../src/host/temp.ts';
 import {
   copyOf,
+  cutShort,
   cvm,
   env,
   expectPlain,
@@ -31,6 +32,8 @@ afterAll(async () => {
 interface Run {
   child: ChildProcess;
   ended: Promise<{ code: number | null; stderr: string }>;
+  /** It says that it is about to rename. */
+  installing: Promise<void>;
 }
 
 function resize(drive: string, ...args: string[]): Run {
@@ -39,12 +42,16 @@ function resize(drive: string, ...args: string[]): Run {
     env: { ...process.env, ...env },
   });
   let stderr = '';
-  child.stderr.on('data', (chunk) => (stderr += chunk));
+  const { promise: installing, resolve: install } = Promise.withResolvers<void>();
+  child.stderr.on('data', (chunk) => {
+    stderr += chunk;
+    if (stderr.includes('putting the new drive in place')) install();
+  });
   // 'exit', not 'close': a helper that outlives it keeps the pipe open.
   const ended = new Promise<{ code: number | null; stderr: string }>((resolve) =>
     child.once('exit', (code) => setImmediate(() => resolve({ code, stderr }))),
   );
-  return { child, ended };
+  return { child, ended, installing };
 }
 
 /** A process and all below it, from the bottom up. */
@@ -66,20 +73,24 @@ const changes = [
   { args: ['128M'], to: 128 * mib },
 ];
 
-test('killed at 50 random moments, the drive is whole each time, and a second run completes it', {
+test.each([
+  { when: 'at 50 random moments', rounds: 50, late: false },
+  { when: 'at 20 random moments while the new drive is put in place', rounds: 20, late: true },
+])('killed $when, the drive is whole each time, and a second run completes it', {
   timeout: 3_600_000,
-}, async () => {
+}, async ({ rounds, late }) => {
   const seen = { old: 0, overlay: 0, done: 0 };
   const folder = join(top.path, 'killed');
-  let longest = 1000;
-  for (let round = 0; round < 50; round++) {
+  let longest = late ? 300 : 1000;
+  for (let round = 0; round < rounds; round++) {
     const { args, to } = changes[round % changes.length]!;
     const everything = round % 8 >= 4;
     const drive = await copyOf(sample, folder);
     const began = performance.now();
-    const { child, ended } = resize(drive, ...args);
+    const { child, ended, installing } = resize(drive, ...args);
+    if (late) await Promise.race([installing, ended]);
     // A first run to the end shows how long one takes now.
-    const moment = round === 0 ? 600_000 : Math.random() * longest;
+    const moment = round === 0 && !late ? 600_000 : Math.random() * longest;
     const stop = new AbortController();
     await Promise.race([delay(moment, undefined, { signal: stop.signal }).catch(() => {}), ended]);
     stop.abort();
@@ -92,7 +103,7 @@ test('killed at 50 random moments, the drive is whole each time, and a second ru
       }
     }
     await ended;
-    if (pids.length === 0) longest = performance.now() - began;
+    if (pids.length === 0 && !late) longest = performance.now() - began;
     const where = `round ${round}, ${args.join(' ')}, ${everything ? 'all' : 'one'} killed after ${Math.round(moment)} ms`;
 
     // What others find under the drive's name, at once.
@@ -109,7 +120,7 @@ test('killed at 50 random moments, the drive is whole each time, and a second ru
     await expectPlain(drive, undefined, where);
   }
   process.stderr.write(`killed: ${JSON.stringify(seen)}\n`);
-  expect(seen.old).toBeGreaterThan(0);
+  expect(late ? seen.overlay : seen.old).toBeGreaterThan(0);
   expect(await mounts()).toEqual([]);
 });
 
@@ -182,5 +193,30 @@ test.runIf(process.getuid?.() === 0)(
     }
     process.stderr.write(`filled: ${failed.length} of 12 failed: ${failed.join('\n')}\n`);
     expect(failed.length).toBeGreaterThan(0);
+  },
+);
+
+test.runIf(process.getuid?.() === 0)(
+  'a disk that fills up while the new drive is merged leaves the new drive, and a second run completes it',
+  async () => {
+    await using disk = await smallDisk(64 * mib);
+    const drive = await copyOf(sample, join(disk.path, 'drive'));
+    await cutShort(drive, '512M');
+    await execa('qemu-io', ['-f', 'qcow2', '-c', 'write -P 0xab 300M 8M', drive]);
+    const intact = async () => {
+      const { stdout } = await execa('qemu-io', ['-r', '-f', 'qcow2', '-c', 'read -P 0xab 300M 8M', drive]);
+      expect(stdout).not.toMatch(/Pattern verification failed/);
+    };
+    await disk.fill();
+    await expect(resizeDrive(drive, { size: '512M' })).rejects.toMatchObject({
+      message: expect.stringContaining('No space left on device'),
+      hint: 'make room, and run the same command again',
+      details: [expect.stringContaining('The drive is whole and has its new size')],
+    });
+    await intact();
+    await disk.empty();
+    expect(await resizeDrive(drive, { size: '512M' })).toMatchObject({ outcome: 'completed' });
+    await intact();
+    await expectPlain(drive);
   },
 );

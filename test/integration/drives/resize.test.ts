@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { chown, link, readFile, rename, stat } from 'node:fs/promises';
+import { chown, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -7,6 +7,7 @@ import { type Listing, resizeDrive } from '../../../src/drives/index.ts';
 import { type WorkDirectory, workDirectory } from '../../../src/host/temp.ts';
 import {
   copyOf,
+  cutShort,
   cvm,
   env,
   expectPlain,
@@ -76,17 +77,6 @@ test('a drive that only qemu-img enlarged is completed by asking for its size', 
   expect(await resizeDrive(drive, { size: '512M' })).toMatchObject({ outcome: 'resized', to: 512 * mib });
   expect(await expectWhole(drive, sample)).toBe(512 * mib);
 });
-
-/** The state between the two renames, made by hand: an overlay under the drive's name. */
-async function cutShort(drive: string, size: string): Promise<void> {
-  const folder = join(drive, '..');
-  const base = join(folder, '.user_data.qcow2.resize-base');
-  const next = join(folder, '.user_data.qcow2.resize');
-  await link(drive, base);
-  const backing = ['-u', '-F', 'qcow2', '-b', './.user_data.qcow2.resize-base'];
-  await execa('qemu-img', ['create', '-q', '-f', 'qcow2', ...backing, next, size]);
-  await rename(next, drive);
-}
 
 test('what a VM wrote to a drive whose resize was cut short is kept by the run that completes it', async () => {
   const drive = await fresh();
