@@ -76,7 +76,7 @@ const changes = [
 test.each([
   { when: 'at 50 random moments', rounds: 50, late: false },
   { when: 'at 20 random moments while the new drive is put in place', rounds: 20, late: true },
-])('killed $when, the drive is whole each time, and a second run completes it', {
+])('killed $when: the drive is whole each time, and a second run completes it', {
   timeout: 3_600_000,
 }, async ({ rounds, late }) => {
   const seen = { old: 0, overlay: 0, done: 0 };
