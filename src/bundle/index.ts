@@ -8,6 +8,7 @@ export {
 } from './launch-script/read.ts';
 export type { Reading } from './launch-script/variables.ts';
 export { type LaunchScriptInput, launchScript, writeLaunchScript } from './launch-script/write.ts';
+export { type FileListing, listingOf } from './listing.ts';
 export {
   createdNow,
   describeFiles,

@@ -128,7 +128,7 @@ function program(): Command {
 
   addBaseCommands(cvm.command('base').description('base systems and firmware: import, build, check'));
 
-  addDriveCommands(cvm.command('drive').description("a bundle's drives: look inside, copy, check, mount"));
+  addDriveCommands(cvm.command('drive').description('plain drives of a bundle, without root or mounts'));
 
   addPolicyCommands(cvm.command('policy').description('registry of images, policy of the key broker'));
 

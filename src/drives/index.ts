@@ -16,4 +16,12 @@ export {
   openDrive,
   readDriveFile,
 } from './read-drive.ts';
+export {
+  type Listing,
+  type ResizeMethod,
+  type ResizeOptions,
+  type ResizeResult,
+  resizeDrive,
+  sizeText,
+} from './resize/index.ts';
 export { readStartupKit, type StartupKit, type StartupKitOptions, startupKitLimits } from './startup-kit.ts';

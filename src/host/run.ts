@@ -17,6 +17,8 @@ export interface RunOptions {
   env?: Record<string, string>;
   /** Run under `fakeroot`, so that files made or packed belong to 0:0. */
   fakeroot?: boolean;
+  /** Kill the tool (not its children) when this process ends, even by SIGKILL. It gets a session of its own, so Ctrl-C is ours to pass on. */
+  endWithParent?: 'SIGTERM' | 'SIGKILL';
   /** Hint for the user where the tool fails. */
   hint?: string;
 }
@@ -65,6 +67,14 @@ export function start<Extra extends Options>(
 ): ResultPromise {
   const path = findTool(name);
   const [command, all] = options.fakeroot ? [findTool('fakeroot'), ['--', path, ...args]] : [path, [...args]];
+  if (options.endWithParent !== undefined) {
+    all.unshift('--pdeathsig', options.endWithParent.slice(3), '--', command);
+    return execa(findTool('setpriv'), all, {
+      ...spawnOptions(options),
+      detached: true,
+      ...extra,
+    } as Options) as unknown as ResultPromise;
+  }
   return execa(command, all, { ...spawnOptions(options), ...extra } as Options) as unknown as ResultPromise;
 }
 

@@ -43,6 +43,7 @@ export interface Tool {
 export const tools = {
   'qemu-img': { package: 'qemu-utils', purpose: 'make qcow2 drives', steps: ['build', 'logs', 'drive'] },
   'qemu-nbd': { package: 'qemu-utils', purpose: 'read disk images', steps: ['import', 'drive'] },
+  'qemu-io': { package: 'qemu-utils', purpose: 'lock a drive as a VM does', steps: ['drive'] },
   'qemu-system-x86_64': {
     package: 'qemu-system-x86',
     purpose: 'boot a development bundle',
@@ -94,10 +95,22 @@ export const tools = {
   nbdfuse: {
     package: 'libnbd-bin',
     purpose: 'show a drive as a file',
-    steps: ['mount'],
+    steps: ['drive', 'mount'],
   },
   fuse2fs: { package: 'fuse2fs', purpose: 'mount ext4 in user space', steps: ['mount'], version: ['-V'] },
-  fusermount3: { package: 'fuse3', purpose: 'mount in user space', steps: ['mount'], version: ['-V'] },
+  fusermount3: {
+    package: 'fuse3',
+    purpose: 'mount in user space',
+    steps: ['drive', 'mount'],
+    version: ['-V'],
+  },
+  resize2fs: {
+    package: 'e2fsprogs',
+    purpose: 'resize the file system of a drive',
+    steps: ['drive'],
+    version: false,
+  },
+  setpriv: { package: 'util-linux', purpose: 'end helpers with this process', steps: ['drive'] },
   depmod: { package: 'kmod', purpose: 'index the kernel modules of an imported base', steps: ['import'] },
   fakeroot: { package: 'fakeroot', purpose: 'make drives that root owns', steps: ['build'] },
   mmdebstrap: {

@@ -55,9 +55,9 @@ describe('commands', () => {
 
   it('are all in the README', () => {
     const text = read('README.md');
-    expect(known.filter((word) => !new RegExp(`\`cvm (?:base |drive |kbs |policy )?${word}\\b`).test(text))).toEqual(
-      [],
-    );
+    expect(
+      known.filter((word) => !new RegExp(`\`cvm (?:base |drive |kbs |policy )?${word}\\b`).test(text)),
+    ).toEqual([]);
   });
 
   it('are given only options that they have', () => {

@@ -2,9 +2,9 @@ import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Blocks, fileBlocks } from '../../host/disk/blocks.ts';
 import { Ext4 } from '../../host/ext4/filesystem.ts';
+import type { Superblock } from '../../host/ext4/superblock.ts';
 import { start, toolError } from '../../host/run.ts';
 import { workDirectory } from '../../host/temp.ts';
-import type { Superblock } from '../../host/ext4/superblock.ts';
 
 const chunk = 4 * 1024 * 1024;
 

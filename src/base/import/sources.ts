@@ -1,3 +1,4 @@
+import { interruptible } from '../../host/disk/interruptible.ts';
 import { UserError } from '../../host/errors.ts';
 import { start, toolError } from '../../host/run.ts';
 import type { SourceFile } from '../../host/source-file.ts';
@@ -7,7 +8,6 @@ import { blockSize, isHeader } from '../../host/tar/header.ts';
 import { sampledPrograms } from './architecture.ts';
 import { ArchiveTree } from './archive-tree.ts';
 import { readDiskHeader } from './disk/formats.ts';
-import { interruptible } from '../../host/disk/interruptible.ts';
 import { openByQemu, openRaw } from './disk/open.ts';
 import { Ext4Tree } from './ext4/tree.ts';
 import { findRoot } from './find-root.ts';

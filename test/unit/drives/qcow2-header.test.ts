@@ -26,7 +26,7 @@ async function drive(change: (header: Buffer) => void = () => {}): Promise<strin
 }
 
 test('a plain header gives version and size', async () => {
-  expect(await readQcow2Header(await drive())).toEqual({ version: 3, virtualBytes: 2 ** 30 });
+  expect(await readQcow2Header(await drive())).toEqual({ version: 3, virtualBytes: 2 ** 30, snapshots: 0 });
 });
 
 test.each<[string, (header: Buffer) => void, RegExp]>([

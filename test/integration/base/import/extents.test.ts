@@ -37,7 +37,8 @@ function nodeOf(depth: number, entries: readonly (readonly [number, number, numb
 /** Runs of a file of 1000 blocks. Throws what is no MalformedError where a thousand reads do not do. */
 async function runs(root: Buffer, nodes: Readonly<Record<number, Buffer>> = {}): Promise<Run[]> {
   const inode = {
-    ...{ number: 12, type: 0x8000, mode: 0o644, uid: 0, gid: 0, size: 1000 * blockSize, mtime: 0, links: 1 },
+    ...{ number: 12, type: 0x8000, mode: 0o644, uid: 0, gid: 0, size: 1000 * blockSize },
+    ...{ mtime: 0, mtimeNanoseconds: 0, links: 1 },
     ...{
       flags: inodeFlags.extents,
       block: root,
