@@ -1,6 +1,6 @@
 import { UserError } from '../../host/errors.ts';
+import type { Ext4 } from '../../host/ext4/filesystem.ts';
 import { plainText } from '../../host/template.ts';
-import type { Ext4 } from './ext4/filesystem.ts';
 import { Ext4Tree } from './ext4/tree.ts';
 import { parseFstab } from './fstab.ts';
 import { readTreeFile, type Tree } from './tree.ts';

@@ -1,9 +1,9 @@
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
+import { type Blocks, fileBlocks } from '../../host/disk/blocks.ts';
+import { Ext4 } from '../../host/ext4/filesystem.ts';
 import { start, toolError } from '../../host/run.ts';
 import { workDirectory } from '../../host/temp.ts';
-import { type Blocks, fileBlocks } from './disk/blocks.ts';
-import { Ext4 } from './ext4/filesystem.ts';
 
 const chunk = 4 * 1024 * 1024;
 

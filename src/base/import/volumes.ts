@@ -1,8 +1,8 @@
+import { type Blocks, partOf } from '../../host/disk/blocks.ts';
+import { Ext4 } from '../../host/ext4/filesystem.ts';
 import { MalformedError } from '../../host/tar/bytes.ts';
-import { type Blocks, partOf } from './disk/blocks.ts';
 import { type Content, contentOf, fatNames } from './disk/filesystem.ts';
 import { readPartitions } from './disk/partitions.ts';
-import { Ext4 } from './ext4/filesystem.ts';
 import { type PhysicalVolume, readPhysicalVolume } from './lvm/physical-volume.ts';
 import { logicalVolumes, mapperName } from './lvm/volumes.ts';
 

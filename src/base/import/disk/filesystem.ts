@@ -1,4 +1,4 @@
-import { type Blocks, peekBlocks } from './blocks.ts';
+import { type Blocks, peekBlocks } from '../../../host/disk/blocks.ts';
 
 /** What can lie in a partition, as far as an import has to tell. */
 export type Content =

@@ -1,6 +1,6 @@
 import { crc32 } from 'node:zlib';
+import { type Blocks, peekBlocks, requireInside } from '../../../host/disk/blocks.ts';
 import { MalformedError } from '../../../host/tar/bytes.ts';
-import { type Blocks, peekBlocks, requireInside } from './blocks.ts';
 import type { Partition } from './partitions.ts';
 
 /*

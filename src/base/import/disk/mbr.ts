@@ -1,5 +1,5 @@
+import { type Blocks, peekBlocks, requireInside } from '../../../host/disk/blocks.ts';
 import { MalformedError } from '../../../host/tar/bytes.ts';
-import { type Blocks, peekBlocks, requireInside } from './blocks.ts';
 import type { Partition } from './partitions.ts';
 
 /*

@@ -1,12 +1,12 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { type Blocks, fileBlocks } from '../../../host/disk/blocks.ts';
+import { connectNbd, type NbdDisk } from '../../../host/disk/nbd.ts';
 import { start, toolError } from '../../../host/run.ts';
 import type { SourceFile } from '../../../host/source-file.ts';
 import { workDirectory } from '../../../host/temp.ts';
-import { type Blocks, fileBlocks } from './blocks.ts';
 import type { DiskFormat } from './formats.ts';
-import { connectNbd, type NbdDisk } from './nbd.ts';
 
 /** An image, held open for reading. */
 export interface OpenDisk extends AsyncDisposable {

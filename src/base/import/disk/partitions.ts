@@ -1,4 +1,4 @@
-import type { Blocks } from './blocks.ts';
+import type { Blocks } from '../../../host/disk/blocks.ts';
 import { readGpt } from './gpt.ts';
 import { readMbr } from './mbr.ts';
 

@@ -1,9 +1,9 @@
+import type { Ext4 } from '../../../host/ext4/filesystem.ts';
+import { deviceOf, fileType, type Inode } from '../../../host/ext4/inode.ts';
 import { type Bytes, MalformedError } from '../../../host/tar/bytes.ts';
 import { type EntryType, readable, type TarEntry } from '../../../host/tar/entry.ts';
 import type { TarItem } from '../../../host/tar/read.ts';
 import type { Node, Tree } from '../tree.ts';
-import type { Ext4 } from './filesystem.ts';
-import { deviceOf, fileType, type Inode } from './inode.ts';
 
 const entryTypes: Readonly<Record<number, Exclude<EntryType, 'hard link' | 'other'>>> = {
   [fileType.fifo]: 'fifo',

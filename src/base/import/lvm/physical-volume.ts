@@ -1,6 +1,6 @@
+import { lvmCrc } from '../../../host/crc.ts';
+import { type Blocks, peekBlocks } from '../../../host/disk/blocks.ts';
 import { MalformedError } from '../../../host/tar/bytes.ts';
-import { lvmCrc } from '../crc.ts';
-import { type Blocks, peekBlocks } from '../disk/blocks.ts';
 
 /*
  * LVM2's layout on disk: lib/format_text/layout.h and lib/label/label.h of lvm2. Numbers are little-endian.

@@ -1,5 +1,5 @@
+import { type Blocks, type Extent, joinedBlocks } from '../../../host/disk/blocks.ts';
 import { MalformedError } from '../../../host/tar/bytes.ts';
-import { type Blocks, type Extent, joinedBlocks } from '../disk/blocks.ts';
 import type { PhysicalVolume } from './physical-volume.ts';
 import { type LvmSection, numberOf, parseLvmText, sectionOf, stringOf } from './text.ts';
 

@@ -1,9 +1,9 @@
 import { mkdir, open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import type { Blocks } from '../../../../src/base/import/disk/blocks.ts';
-import { Ext4 } from '../../../../src/base/import/ext4/filesystem.ts';
 import { Ext4Tree } from '../../../../src/base/import/ext4/tree.ts';
+import type { Blocks } from '../../../../src/host/disk/blocks.ts';
+import { Ext4 } from '../../../../src/host/ext4/filesystem.ts';
 import { MalformedError } from '../../../../src/host/tar/bytes.ts';
 import { ext4Of } from './disks.ts';
 import { workFolder } from './system.ts';

@@ -1,6 +1,6 @@
-import { MalformedError } from '../../../host/tar/bytes.ts';
 import { crc32c } from '../crc.ts';
 import type { Blocks } from '../disk/blocks.ts';
+import { MalformedError } from '../tar/bytes.ts';
 
 /*
  * Layouts: the kernel's Documentation/filesystems/ext4 (globals.rst, super.rst). Numbers are little-endian.

@@ -1,6 +1,6 @@
-import { type Bytes, MalformedError } from '../../../host/tar/bytes.ts';
 import { type Blocks, joinedBlocks } from '../disk/blocks.ts';
 import { cachedBlocks } from '../disk/cached.ts';
+import { type Bytes, MalformedError } from '../tar/bytes.ts';
 import { type DirectoryEntry, directoryEntries } from './directory.ts';
 import { fileType, type Inode, inodeFlags, parseInode } from './inode.ts';
 import { runsOf } from './mapping.ts';

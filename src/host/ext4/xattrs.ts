@@ -1,4 +1,4 @@
-import { MalformedError } from '../../../host/tar/bytes.ts';
+import { MalformedError } from '../tar/bytes.ts';
 
 /*
  * Extended attributes: the kernel's Documentation/filesystems/ext4/attributes.rst. Numbers are little-endian.

@@ -1,5 +1,5 @@
-import { MalformedError } from '../../../host/tar/bytes.ts';
 import { crc32c } from '../crc.ts';
+import { MalformedError } from '../tar/bytes.ts';
 import { type Inode, inodeFlags } from './inode.ts';
 
 /*

@@ -1,5 +1,5 @@
 import { connect, type Socket } from 'node:net';
-import { MalformedError } from '../../../host/tar/bytes.ts';
+import { MalformedError } from '../tar/bytes.ts';
 import { type Blocks, requireInside } from './blocks.ts';
 
 /*

@@ -1,5 +1,5 @@
 import type { FileHandle } from 'node:fs/promises';
-import { MalformedError } from '../../../host/tar/bytes.ts';
+import { MalformedError } from '../tar/bytes.ts';
 
 /** A disk, a partition or a logical volume: bytes that can be read at any place, and never written. */
 export interface Blocks {

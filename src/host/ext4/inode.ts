@@ -1,5 +1,5 @@
-import { MalformedError } from '../../../host/tar/bytes.ts';
 import { crc32c } from '../crc.ts';
+import { MalformedError } from '../tar/bytes.ts';
 
 /*
  * Layouts: the kernel's Documentation/filesystems/ext4/inodes.rst. Numbers are little-endian.

@@ -1,5 +1,5 @@
-import { MalformedError } from '../../../host/tar/bytes.ts';
 import { crc32c } from '../crc.ts';
+import { MalformedError } from '../tar/bytes.ts';
 
 /*
  * Directories: the kernel's Documentation/filesystems/ext4/directory.rst. Numbers are little-endian. The inner blocks of a
