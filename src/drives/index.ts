@@ -1,6 +1,7 @@
 /** The plain drives of a bundle: making them, reading them, and what goes onto `user_config`. */
 export { printable } from './debugfs-output.ts';
 export { type DriveOptions, makeDrive } from './make-drive.ts';
+export { hasPrivateName, PrivateKeyScanner } from './private-keys.ts';
 export { readQcow2Header } from './qcow2-header.ts';
 export {
   type DirectoryEntry,
