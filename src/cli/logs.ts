@@ -31,6 +31,7 @@ export async function logsCommand(
   await using work = await workDirectory();
   await using drive = await openDrive(await applogOf(bundle, work.path));
   const files = ((await drive.list('/')) ?? []).filter(({ kind }) => kind === 'file');
+  if (files.length === 0) process.stderr.write('the drive has no logs: the VM was not started yet\n');
   const explained: string[] = [];
   for (const { name, size } of names.length > 0 ? named(names, files) : printed(files)) {
     if (names.length !== 1) await print(`==> ${printable(name)} <==\n`);
@@ -91,7 +92,12 @@ async function printLines(content: Buffer): Promise<void> {
 async function print(text: string): Promise<void> {
   const { stdout } = process;
   if (stdout.destroyed || stdout.write(text)) return;
+  const events = ['drain', 'close', 'error'];
   await new Promise<void>((resolve) => {
-    for (const event of ['drain', 'close', 'error']) stdout.once(event, () => resolve());
+    const settle = () => {
+      for (const event of events) stdout.off(event, settle);
+      resolve();
+    };
+    for (const event of events) stdout.on(event, settle);
   });
 }

@@ -98,6 +98,17 @@ function program(): Command {
     .option('--json', 'print JSON')
     .action(async (bundle, options) => (await import('./verify.ts')).verifyCommand(bundle, options));
 
+  cvm
+    .command('inspect')
+    .description('show what a bundle holds: site, sizes, ports, workload, packages, launch digests, key path')
+    .argument('<bundle>', 'folder cvm_<id>, or .tgz')
+    .option('--key <file>', 'the disk key: show what is sealed as well')
+    .option('--sbom <spdx|cyclonedx>', 'print a bill of materials: SPDX 2.3 or CycloneDX 1.6, JSON')
+    .option('--directory <folder>', 'policy directory, in place of the one that builder.yml names')
+    .option('--config <builder.yml>', 'settings; the builder.yml beside cvm_build.sh unless given')
+    .option('--json', 'print JSON')
+    .action(async (bundle, options) => (await import('./inspect.ts')).inspectCommand(bundle, options));
+
   const kbs = cvm.command('kbs').description('key brokers: check one, serve the development one');
   kbs
     .command('serve')

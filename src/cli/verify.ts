@@ -4,7 +4,7 @@ import { handleSignals } from '../host/signals.ts';
 import { furtherVerification, readKeyFile } from '../inspect/index.ts';
 import { readHandoffRecord } from '../kbs/index.ts';
 import { clip, oneLine } from '../report/text.ts';
-import { commandPlace } from './policy/directory.ts';
+import { placeOfKind } from './policy/directory.ts';
 
 export interface VerifyFlags {
   handoff?: string;
@@ -24,12 +24,7 @@ export async function verifyCommand(bundle: string, flags: VerifyFlags): Promise
   const key = flags.key === undefined ? undefined : await readKeyFile(flags.key);
   await using source = await openSource(bundle, { signal });
   const { kind } = await manifestOf(source);
-  const { config, directory } = flags;
-  const place = await commandPlace(
-    kind === 'development' && directory === undefined
-      ? { ...(config === undefined ? {} : { config }), dev: true }
-      : { ...(config === undefined ? {} : { config }), ...(directory === undefined ? {} : { directory }) },
-  );
+  const place = await placeOfKind(kind, flags);
   const further = await furtherVerification(source, { key, policyDirectory: place.directory, signal });
   const checked = await verifyBundle(source, { record, signal, ...further });
   key?.wipe();

@@ -5,3 +5,12 @@ export { readKeyFile } from './key-file.ts';
 export { causesText, type LoggedCode, loggedCodes } from './logs/causes.ts';
 export { type Explanation, parseExplanations, readExplanations } from './logs/explanations.ts';
 export { logLines } from './logs/lines.ts';
+export { cyclonedx } from './sbom/cyclonedx.ts';
+export { remarkOf } from './sbom/parts.ts';
+export { spdx } from './sbom/spdx.ts';
+export {
+  type BundleSummary,
+  type PackageSummary,
+  type SummaryOptions,
+  summarise,
+} from './summary/summary.ts';
