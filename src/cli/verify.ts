@@ -25,12 +25,31 @@ export async function verifyCommand(bundle: string, flags: VerifyFlags): Promise
   await using source = await openSource(bundle, { signal });
   const { kind } = await manifestOf(source);
   const place = await placeOfKind(kind, flags);
-  const further = await furtherVerification(source, { key, policyDirectory: place.directory, signal });
+  const progress = flags.json ? undefined : progressLine(process.stderr);
+  const further = await furtherVerification(source, {
+    key,
+    policyDirectory: place.directory,
+    signal,
+    progress,
+  });
+
   const checked = await verifyBundle(source, { record, signal, ...further });
   key?.wipe();
   const text = flags.json ? verificationJson(checked) : verificationText(checked);
   process.stdout.write(`${text}\n`);
   if (!checked.whole) process.exitCode = exitStatus.failed;
+}
+
+/** Tells on a terminal how far the longest check is, in one line that is taken away at its end. */
+function progressLine(output: NodeJS.WriteStream): ((done: number, total: number) => void) | undefined {
+  if (!output.isTTY) return undefined;
+  let shown = -1;
+  return (done, total) => {
+    const percent = Math.floor((100 * done) / total);
+    if (percent === shown) return;
+    shown = percent;
+    output.write(percent === 100 ? '\r\u001b[K' : `\rsealed payload: ${percent} %`);
+  };
 }
 
 const failures = ({ findings }: { findings: readonly Finding[] }) =>

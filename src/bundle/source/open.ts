@@ -1,6 +1,8 @@
 import { open, stat } from 'node:fs/promises';
 import { fileBlocks } from '../../host/disk/blocks.ts';
+import { messageOf } from '../../host/errors.ts';
 import { workDirectory } from '../../host/temp.ts';
+import { cannotOpen } from '../archive-names.ts';
 import { openBundle } from '../open.ts';
 import { filesInTar } from './archive.ts';
 import { folderSource } from './folder.ts';
@@ -23,7 +25,9 @@ export async function openSource(
 }
 
 async function inPlace(path: string): Promise<BundleSource | undefined> {
-  const handle = await open(path);
+  const handle = await open(path).catch((error: unknown) => {
+    throw cannotOpen(path)(messageOf(error));
+  });
   try {
     const archive = await openStoredGzip(fileBlocks(handle, (await handle.stat()).size));
     if (archive !== undefined) {

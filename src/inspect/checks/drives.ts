@@ -6,6 +6,7 @@ import { readSuperblock } from '../../host/ext4/superblock.ts';
 import { start } from '../../host/run.ts';
 import { MalformedError } from '../../host/tar/bytes.ts';
 import { workDirectory } from '../../host/temp.ts';
+import { locateTool } from '../../host/tools.ts';
 import { blocksOf } from '../inside.ts';
 import { type Drive, openQcow2 } from '../qcow2/drive.ts';
 
@@ -71,6 +72,8 @@ async function checkCopy(
   signal: AbortSignal | undefined,
 ): Promise<Finding[]> {
   const notChecked = (text: string): Finding[] => [{ subject, severity: 'not checked', text }];
+  if (locateTool('e2fsck') === undefined)
+    return notChecked('was not checked: there is no e2fsck on this machine');
   let bytes = 0;
   for await (const { length } of drive.allocated()) bytes += length;
   if (bytes > largestCopy)

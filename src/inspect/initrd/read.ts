@@ -9,8 +9,9 @@ import { type Extent, zstdFrames } from './zstd-frames.ts';
 const home = 'etc/cvm/';
 /** Largest file of the site's part, bytes: the LUKS header takes 2 MiB. */
 const largestFile = 16 * 2 ** 20;
-/** What an archive may unpack to, bytes. */
-const largestArchive = 2 ** 31;
+/** What all files of the site's part may take, and what all archives may unpack to, bytes. */
+const largestPart = 64 * 2 ** 20;
+const largestInitrd = 2 ** 31;
 
 export interface InitrdOptions {
   signal?: AbortSignal | undefined;
@@ -25,13 +26,16 @@ export interface InitrdOptions {
  */
 export async function readSitePart(file: Blocks, options: InitrdOptions = {}): Promise<Map<string, Buffer>> {
   const files = new Map<string, Buffer>();
+  const left = { part: largestPart, initrd: largestInitrd };
   for (const frame of await zstdFrames(file)) {
-    const unpacked = unpack(file, frame, options);
+    const unpacked = unpack(file, frame, left, options);
     for await (const { name, mode, size, content } of cpioEntries(unpacked)) {
       if (!name.startsWith(home)) continue;
       if ((mode & 0o170000) !== 0o100000)
         throw new MalformedError(`${JSON.stringify(name)} in it is not a regular file`);
-      if (size > largestFile) throw new MalformedError(`${JSON.stringify(name)} in it has ${size} bytes`);
+      left.part -= size;
+      if (size > largestFile || left.part < 0)
+        throw new MalformedError(`${JSON.stringify(name)} in it is too large: ${size} bytes`);
       files.set(name.slice(home.length), await content());
     }
     // The rest after the trailer is filling, but it is a part of the file all the same.
@@ -40,15 +44,19 @@ export async function readSitePart(file: Blocks, options: InitrdOptions = {}): P
   return files;
 }
 
-async function* unpack(file: Blocks, frame: Extent, { signal, onBytes }: InitrdOptions): Bytes {
+async function* unpack(
+  file: Blocks,
+  frame: Extent,
+  left: { initrd: number },
+  { signal, onBytes }: InitrdOptions,
+): Bytes {
   const source = Readable.from(pieces(file, frame), { objectMode: false });
   const bound = new Transform({
     transform(chunk: Buffer, _, done) {
-      unpacked += chunk.length;
-      done(unpacked > largestArchive ? new MalformedError('it unpacks to more than 2 GiB') : null, chunk);
+      left.initrd -= chunk.length;
+      done(left.initrd < 0 ? new MalformedError('it unpacks to more than 2 GiB') : null, chunk);
     },
   });
-  let unpacked = 0;
   pipeline(source, createZstdDecompress(), bound, () => {});
   try {
     for await (const chunk of bound as AsyncIterable<Buffer>) {

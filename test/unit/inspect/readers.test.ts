@@ -10,6 +10,7 @@ import { bufferBlocks } from '../../../src/inspect/inside.ts';
 import { readLuksHeader } from '../../../src/inspect/luks/header.ts';
 import { openQcow2 } from '../../../src/inspect/qcow2/drive.ts';
 import { treeLevels } from '../../../src/inspect/verity/tree.ts';
+import { qcow2Image } from './qcow2-image.ts';
 
 describe('openStoredGzip', () => {
   const content = randomBytes(300_000);
@@ -158,27 +159,9 @@ describe('readLuksHeader', () => {
   });
 });
 
-/** A qcow2 of one megabyte whose first table leads to the second at 0x30000. */
-function qcow2(change: (file: Buffer) => void = () => {}): Buffer {
-  const file = Buffer.alloc(0x60000);
-  file.write('QFI\xfb', 0, 'latin1');
-  file.writeUInt32BE(3, 4);
-  file.writeUInt32BE(16, 20);
-  file.writeBigUInt64BE(2n ** 20n, 24);
-  file.writeUInt32BE(1, 36);
-  file.writeBigUInt64BE(0x20000n, 40);
-  file.writeBigUInt64BE(0x30000n | (1n << 63n), 0x20000);
-  file.writeBigUInt64BE(0x40000n | (1n << 63n), 0x30000);
-  file.writeBigUInt64BE(0x50000n | (1n << 63n), 0x30010);
-  file.fill(1, 0x40000, 0x50000);
-  file.fill(2, 0x50000);
-  change(file);
-  return file;
-}
-
 describe('openQcow2', () => {
   it('reads clusters, and zeros between them', async () => {
-    const drive = await openQcow2(bufferBlocks(qcow2()));
+    const drive = await openQcow2(bufferBlocks(qcow2Image()));
     const bytes = await drive.read(0xffff, 0x10002);
     expect([bytes[0], bytes[1], bytes[0x10000], bytes[0x10001]]).toEqual([1, 0, 0, 2]);
     const runs = [];
@@ -199,7 +182,7 @@ describe('openQcow2', () => {
     ['too short a first table', (file: Buffer) => file.writeUInt32BE(0, 36)],
     ['a first table outside of the file', (file: Buffer) => file.writeBigUInt64BE(0x70000n, 40)],
   ])('refuses %s', async (_, change) => {
-    await expect(openQcow2(bufferBlocks(qcow2(change)))).rejects.toBeInstanceOf(MalformedError);
+    await expect(openQcow2(bufferBlocks(qcow2Image(change)))).rejects.toBeInstanceOf(MalformedError);
   });
 
   it.each([
@@ -207,12 +190,12 @@ describe('openQcow2', () => {
     ['a cluster outside of the file', (file: Buffer) => file.writeBigUInt64BE(0xff0000n, 0x30000)],
     ['a compressed cluster', (file: Buffer) => file.writeBigUInt64BE(1n << 62n, 0x30000)],
   ])('refuses %s when it is read', async (_, change) => {
-    const drive = await openQcow2(bufferBlocks(qcow2(change)));
+    const drive = await openQcow2(bufferBlocks(qcow2Image(change)));
     await expect(drive.read(0, 1)).rejects.toBeInstanceOf(MalformedError);
   });
 
   it('stops at tables that lead to the same place again and again', async () => {
-    const many = qcow2((file) => {
+    const many = qcow2Image((file) => {
       for (let entry = 0; entry < 16; entry += 1) file.writeBigUInt64BE(0x40000n, 0x30000 + entry * 8);
     });
     const drive = await openQcow2(bufferBlocks(many));
