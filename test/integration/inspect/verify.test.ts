@@ -1,5 +1,5 @@
 import { execFile, execFileSync } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
+import { createCipheriv, randomBytes } from 'node:crypto';
 import { appendFile, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,6 +9,9 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { openSource, packBundle, verifyBundle, writeManifest } from '../../../src/bundle/index.ts';
 import { newDiskKey, Secret } from '../../../src/host/secret.ts';
 import { type FurtherOptions, furtherVerification } from '../../../src/inspect/index.ts';
+import { bufferBlocks } from '../../../src/inspect/inside.ts';
+import { readLuksHeader } from '../../../src/inspect/luks/header.ts';
+import { unlockVolumeKey } from '../../../src/inspect/luks/keyslot.ts';
 import { addImage, type ImageRecord, retireImage, writePolicy } from '../../../src/kbs/index.ts';
 import { id, recordOf, writeMeasured } from '../bundle/measured-bundle.ts';
 import { copySealedBundle, makeSealedBundle, type SealedBundle } from './sealed-bundle.ts';
@@ -132,6 +135,23 @@ describe('the sealed payload', () => {
     write('crypt_root.qcow2', headerBytes + bundle.seal.vaultFirstSector * 512, 0, 4096);
     const { failures } = await verify(bundle.folder, { key: bundle.key });
     expect(failures).toMatchObject([{ subject: 'mark of the vault in crypt_root.qcow2' }]);
+  });
+
+  test('a vault that was made is a note, as it is after every boot', async () => {
+    const header = bufferBlocks(await readFile(bundle.seal.headerFile));
+    const volumeKey = await unlockVolumeKey(header, await readLuksHeader(header), bundle.key);
+    const mark = Buffer.alloc(4096);
+    mark.write(`cvm-vault-made ${'a'.repeat(64)} 800000 ${'b'.repeat(64)}\n`);
+    const tweak = Buffer.alloc(16);
+    tweak.writeBigUInt64LE(BigInt(bundle.seal.vaultFirstSector));
+    const encrypted = join(top, 'mark');
+    await writeFile(encrypted, createCipheriv('aes-256-xts', volumeKey!.reveal(), tweak).update(mark));
+    const place = headerBytes + bundle.seal.vaultFirstSector * 512;
+    const command = `write -s ${encrypted} ${place} 4096`;
+    execFileSync('qemu-io', ['-f', 'qcow2', '-c', command, join(bundle.folder, 'crypt_root.qcow2')]);
+    const { all, failures } = await verify(bundle.folder, { key: bundle.key });
+    expect(failures).toEqual([]);
+    expect(all).toContainEqual(expect.objectContaining({ check: 'sealed payload', severity: 'note' }));
   });
 
   test('the key of another image does not open it', async () => {
