@@ -23,12 +23,15 @@ export { bundleFiles, bundleFolderPattern, hashedFiles, manifestName } from './n
 export { type OpenBundle, type OpenBundleOptions, openBundle } from './open.ts';
 export { type PackOptions, packBundle } from './pack.ts';
 export { type ReadmeInput, readme, writeReadme } from './readme.ts';
+export { openSource } from './source/open.ts';
+export { type BundleSource, bytesOf } from './source/source.ts';
 export {
   type AdminRecord,
   type Check,
   type CheckedBundle,
   type ExaminedBundle,
   type Finding,
+  manifestOf,
   recordedFiles,
   type VerifyOptions,
   verifyBundle,

@@ -144,21 +144,44 @@ export async function writeManifest(folder: string, manifest: Manifest): Promise
  */
 export async function readManifest(folder: string): Promise<Manifest> {
   const file = join(folder, manifestName);
-  const cannot = (cause: string, hint?: string) =>
-    new UserError(`cannot read ${file}: ${cause}`, hint === undefined ? {} : { hint });
-  let value: unknown;
+  let text: string;
   try {
     const found = await lstat(file);
-    if (!found.isFile() || found.size > 2 ** 20) throw cannot('it is not a small regular file');
-    value = JSON.parse(await readFile(file, 'utf8'));
+    if (!found.isFile() || found.size > largestManifest) throw cannotRead(file, notSmall);
+    text = await readFile(file, 'utf8');
   } catch (error) {
-    if (hasCode(error, 'ENOENT')) throw cannot('there is no such file', 'name a folder cvm_<id> of a bundle');
-    if (error instanceof SyntaxError) throw cannot(`it is not JSON: ${error.message}`);
-    throw error instanceof UserError ? error : cannot(messageOf(error));
+    if (hasCode(error, 'ENOENT'))
+      throw cannotRead(file, 'there is no such file', 'name a folder cvm_<id> of a bundle');
+    throw error instanceof UserError ? error : cannotRead(file, messageOf(error));
+  }
+  return parseManifest(file, text);
+}
+
+/** Bytes that a manifest may have. */
+export const largestManifest = 2 ** 20;
+const notSmall = 'it is not a small regular file';
+
+function cannotRead(file: string, cause: string, hint?: string): UserError {
+  return new UserError(`cannot read ${file}: ${cause}`, hint === undefined ? {} : { hint });
+}
+
+/**
+ * Checks the text of a manifest.
+ * @param file its name in messages
+ * @throws UserError as {@link readManifest} does.
+ */
+export function parseManifest(file: string, text: string): Manifest {
+  if (text.length > largestManifest) throw cannotRead(file, notSmall);
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw cannotRead(file, `it is not JSON: ${messageOf(error)}`);
   }
   const version = (value as { schema_version?: unknown } | null)?.schema_version;
   if (typeof version === 'number' && version > manifestVersion) {
-    throw cannot(
+    throw cannotRead(
+      file,
       `it has schema version ${version}, this builder knows ${manifestVersion}`,
       'use the builder that made it',
     );
@@ -168,5 +191,5 @@ export async function readManifest(folder: string): Promise<Manifest> {
   const problems = parsed.error.issues.map(
     ({ path, message }) => `${path.join('.') || 'the whole'}: ${message}`,
   );
-  throw cannot(problems.join('; '));
+  throw cannotRead(file, problems.join('; '));
 }

@@ -4,6 +4,7 @@ import { basename, join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { Parser, type ReadEntry } from 'tar';
 import { hasCode, messageOf, UserError } from '../host/errors.ts';
+import { ArchiveNames, cannotOpen } from './archive-names.ts';
 import { bundleFiles, bundleFolderPattern } from './names.ts';
 import { streamToFile } from './stream-to-file.ts';
 
@@ -62,38 +63,13 @@ async function checkFiles(path: string, folder: string): Promise<void> {
   }
 }
 
-const entryPattern = /^([A-Za-z0-9][A-Za-z0-9._@+-]*)\/(?:(cvm_[0-9a-f]{12})\/([A-Za-z0-9._-]*))?$/;
-
 async function unpack(archive: string, options: OpenBundleOptions): Promise<string> {
   const { workDirectory, only = bundleFiles, signal } = options;
-  const cannot = (cause: string) => new UserError(`cannot open bundle ${archive}: ${cause}`);
-  const seen = new Set<string>();
-  let prefix: string | undefined;
-  let folder: string | undefined;
-
-  /** Name of the file to write, or undefined for one of the two folders. */
-  function accept(entry: ReadEntry): string | undefined {
-    const shown = JSON.stringify(entry.path);
-    const [, name, folderName, file] = entryPattern.exec(entry.path) ?? [];
-    if (name === undefined) throw cannot(`it holds ${shown}`);
-    if (folderName !== undefined) {
-      prefix ??= `${name}/${folderName}`;
-      folder ??= join(workDirectory, folderName);
-      if (prefix !== `${name}/${folderName}`) throw cannot('it holds more than one bundle');
-    }
-    if (file === undefined || file === '') {
-      if (entry.type !== 'Directory') throw cannot(`${shown} is of type ${entry.type}`);
-      return undefined;
-    }
-    if (entry.type !== 'File') throw cannot(`${shown} is of type ${entry.type}`);
-    if (!bundleFiles.includes(file)) throw cannot(`it holds ${shown}, which is no file of a bundle`);
-    if (seen.has(file)) throw cannot(`it holds ${shown} twice`);
-    seen.add(file);
-    return file;
-  }
+  const cannot = cannotOpen(archive);
+  const names = new ArchiveNames(archive);
 
   async function take(entry: ReadEntry, stop: AbortSignal): Promise<void> {
-    const file = accept(entry);
+    const file = names.accept(entry);
     if (file === undefined || !only.includes(file)) {
       entry.resume();
       return;
@@ -101,8 +77,9 @@ async function unpack(archive: string, options: OpenBundleOptions): Promise<stri
     const { bavail, bsize } = await statfs(workDirectory);
     if (entry.size > bavail * bsize)
       throw cannot(`${file} of ${entry.size} bytes does not fit ${workDirectory}`);
-    await mkdir(folder!, { recursive: true, mode: 0o700 });
-    const target = join(folder!, file);
+    const folder = join(workDirectory, names.folderName!);
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    const target = join(folder, file);
     await streamToFile([entry as unknown as NodeJS.ReadableStream], target, { mode: 0o600, signal: stop });
     if (file === 'launch_vm.sh') await chmod(target, 0o700);
   }
@@ -111,10 +88,7 @@ async function unpack(archive: string, options: OpenBundleOptions): Promise<stri
     signal?.throwIfAborted();
     throw error instanceof UserError ? error : cannot(messageOf(error));
   });
-  if (folder === undefined || seen.size === 0) throw cannot('it holds no bundle');
-  const missing = bundleFiles.find((name) => !seen.has(name));
-  if (missing !== undefined) throw cannot(`${missing} is missing`);
-  return folder;
+  return join(workDirectory, names.complete());
 }
 
 type Take = (entry: ReadEntry, signal: AbortSignal) => Promise<void>;

@@ -93,8 +93,22 @@ function program(): Command {
     .description('check that a bundle is what was built and measured, and name what is not')
     .argument('<bundle>', 'folder cvm_<id>, or .tgz')
     .option('--handoff <folder>', "the administrator's handoff/cvm_<id>, to compare the manifest with")
+    .option('--key <file>', 'the disk key: open the sealed payload and compare it block by block')
+    .option('--directory <folder>', 'policy directory, in place of the one that builder.yml names')
+    .option('--config <builder.yml>', 'settings; the builder.yml beside cvm_build.sh unless given')
     .option('--json', 'print JSON')
     .action(async (bundle, options) => (await import('./verify.ts')).verifyCommand(bundle, options));
+
+  cvm
+    .command('inspect')
+    .description('show what a bundle holds: site, sizes, ports, workload, packages, launch digests, key path')
+    .argument('<bundle>', 'folder cvm_<id>, or .tgz')
+    .option('--key <file>', 'the disk key: show what is sealed as well')
+    .option('--sbom <spdx|cyclonedx>', 'print a bill of materials: SPDX 2.3 or CycloneDX 1.6, JSON')
+    .option('--directory <folder>', 'policy directory, in place of the one that builder.yml names')
+    .option('--config <builder.yml>', 'settings; the builder.yml beside cvm_build.sh unless given')
+    .option('--json', 'print JSON')
+    .action(async (bundle, options) => (await import('./inspect.ts')).inspectCommand(bundle, options));
 
   const kbs = cvm.command('kbs').description('key brokers: check one, serve the development one');
   kbs
@@ -134,10 +148,15 @@ function program(): Command {
 
   cvm
     .command('logs')
-    .description("print the logs on a bundle's applog drive, without mounting it")
-    .argument('<bundle>', 'folder cvm_<id>, or an applog.qcow2')
+    .description(
+      "print the logs on a bundle's applog drive, without mounting it, and explain the codes in them",
+    )
+    .argument('<bundle>', 'folder cvm_<id>, .tgz, or an applog.qcow2')
     .argument('[file...]', 'names on the drive; all logs unless given')
-    .action(async (bundle, files) => (await import('./logs.ts')).logsCommand(bundle, files));
+    .option('--no-explain', 'print the logs alone')
+    .action(async (bundle, files, options) =>
+      (await import('./logs.ts')).logsCommand(bundle, files, options),
+    );
 
   cvm
     .command('cache')

@@ -1,13 +1,18 @@
-import { stat } from 'node:fs/promises';
-import { type CheckedBundle, type Finding, openBundle, verifyBundle } from '../bundle/index.ts';
+import { type CheckedBundle, type Finding, manifestOf, openSource, verifyBundle } from '../bundle/index.ts';
 import { exitStatus } from '../host/errors.ts';
 import { handleSignals } from '../host/signals.ts';
-import { workDirectory } from '../host/temp.ts';
+import { furtherVerification, readKeyFile } from '../inspect/index.ts';
 import { readHandoffRecord } from '../kbs/index.ts';
 import { clip, oneLine } from '../report/text.ts';
+import { placeOfKind } from './policy/directory.ts';
 
 export interface VerifyFlags {
   handoff?: string;
+  /** File of the disk key. */
+  key?: string;
+  /** Policy directory, in place of the one that builder.yml names. */
+  directory?: string;
+  config?: string;
   json?: boolean;
 }
 
@@ -16,24 +21,50 @@ export async function verifyCommand(bundle: string, flags: VerifyFlags): Promise
   using interruption = handleSignals();
   const { signal } = interruption;
   const record = flags.handoff === undefined ? undefined : await readHandoffRecord(flags.handoff);
-  const { size } = await stat(bundle).catch(() => ({ size: 0 }));
-  await using opened = await workDirectory({ bytes: size });
-  const { folder } = await openBundle(bundle, { workDirectory: opened.path, signal });
-  const checked = await verifyBundle(folder, { record, signal });
+  const key = flags.key === undefined ? undefined : await readKeyFile(flags.key);
+  await using source = await openSource(bundle, { signal });
+  const { kind } = await manifestOf(source);
+  const place = await placeOfKind(kind, flags);
+  const progress = flags.json ? undefined : progressLine(process.stderr);
+  const further = await furtherVerification(source, {
+    key,
+    policyDirectory: place.directory,
+    signal,
+    progress,
+  });
+
+  const checked = await verifyBundle(source, { record, signal, ...further });
+  key?.wipe();
   const text = flags.json ? verificationJson(checked) : verificationText(checked);
   process.stdout.write(`${text}\n`);
   if (!checked.whole) process.exitCode = exitStatus.failed;
 }
 
+/** Tells on a terminal how far the longest check is, in one line that is taken away at its end. */
+function progressLine(output: NodeJS.WriteStream): ((done: number, total: number) => void) | undefined {
+  if (!output.isTTY) return undefined;
+  let shown = -1;
+  return (done, total) => {
+    const percent = Math.floor((100 * done) / total);
+    if (percent === shown) return;
+    shown = percent;
+    output.write(percent === 100 ? '\r\u001b[K' : `\rsealed payload: ${percent} %`);
+  };
+}
+
 const failures = ({ findings }: { findings: readonly Finding[] }) =>
   findings.filter(({ severity }) => severity === 'failure');
+
+/** The check without which the manifest is the bundle's own word. */
+const recordCheckName = 'hand-off record';
 
 /** One line for each check, then each finding, then the verdict. */
 export function verificationText({ manifest, checks, whole }: CheckedBundle): string {
   const { id, name, kind, created, builder_version } = manifest;
   const subjects = (findings: readonly Finding[]) => [...new Set(findings.map(({ subject }) => subject))];
   const bad = subjects(checks.flatMap(failures));
-  const unchecked = checks.some((check) => stateOf(check) === 'not checked');
+  const unchecked = checks.filter((check) => stateOf(check) === 'not checked').map(({ name }) => name);
+  const others = unchecked.filter((name) => name !== recordCheckName);
   const lines = [
     `cvm_${id}: ${kind} bundle of ${name}, built ${created} by version ${builder_version}`,
     '',
@@ -43,9 +74,12 @@ export function verificationText({ manifest, checks, whole }: CheckedBundle): st
     }),
     '',
     ...checks.flatMap(({ findings }) => findings.flatMap(findingLines)),
-    whole
-      ? `The bundle is whole${unchecked ? ' by its own manifest.json' : ''}.`
-      : `The bundle is not whole: ${bad.join(', ')}.`,
+    [
+      whole
+        ? `The bundle is whole${unchecked.includes(recordCheckName) ? ' by its own manifest.json' : ''}.`
+        : `The bundle is not whole: ${bad.join(', ')}.`,
+      ...(others.length === 0 ? [] : [`Not checked: ${others.join(', ')}.`]),
+    ].join(' '),
   ];
   return lines
     .map((line) => line.replace(/^( *)(.*)$/s, (_, indent, rest) => indent + clip(oneLine(rest), 4000)))

@@ -8,6 +8,7 @@ export { removeFromDrive } from './files/remove.ts';
 export { requireShare, setShare } from './files/share.ts';
 export { type DriveOptions, makeDrive } from './make-drive.ts';
 export { mountDrive } from './mount.ts';
+export { hasPrivateName, PrivateKeyScanner } from './private-keys.ts';
 export { readQcow2Header } from './qcow2-header.ts';
 export {
   type DirectoryEntry,

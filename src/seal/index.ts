@@ -1,3 +1,10 @@
 /** The sealed root drive: layers under dm-verity, inside LUKS, inside qcow2. */
-export { layoutFile, type Segment, type SegmentSource } from './layout.ts';
+export {
+  blockBytes,
+  layoutFile,
+  luksHeaderBytes,
+  type Segment,
+  type SegmentSource,
+  smallestVault,
+} from './layout.ts';
 export { type Seal, type SealOptions, sealDrive } from './seal.ts';

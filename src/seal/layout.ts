@@ -5,6 +5,9 @@ export const blockBytes = 4096;
 /** Room for the LUKS2 header in front of the payload; the copy in the initrd is this long. */
 export const luksHeaderBytes = 2 * 1024 * 1024;
 
+/** A vault smaller than this is of no use: dm-integrity's and ext4's own structures take several MiB. */
+export const smallestVault = 256 * 1024 * 1024;
+
 /** A file that becomes a part of the sealed payload. */
 export interface SegmentSource {
   /** `base`, `site`, `layer0`, `layer1`, … */

@@ -14,6 +14,7 @@ import {
   type Segment,
   type SegmentSource,
   sectorBytes,
+  smallestVault,
 } from './layout.ts';
 
 /** What the initrd must know to open the drive. */
@@ -45,9 +46,6 @@ export interface SealOptions {
   signal?: AbortSignal | undefined;
   progress?: (text: string) => void;
 }
-
-/** A vault smaller than this is of no use: dm-integrity's and ext4's own structures take several MiB. */
-const smallestVault = 256 * 1024 * 1024;
 
 /**
  * Seals the layers: dm-verity over their concatenation, LUKS2 (AES-256-XTS, a new volume key) over both, qcow2

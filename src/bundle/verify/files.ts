@@ -1,9 +1,8 @@
 import { createHash } from 'node:crypto';
-import { constants } from 'node:fs';
-import { open } from 'node:fs/promises';
-import { join } from 'node:path';
-import { hasCode, messageOf, UserError } from '../../host/errors.ts';
+import type { Blocks } from '../../host/disk/blocks.ts';
+import { messageOf, UserError } from '../../host/errors.ts';
 import { changingFiles, hashedFiles } from '../names.ts';
+import { type BundleSource, bytesOf } from '../source/source.ts';
 import type { Check, Finding } from './finding.ts';
 
 /** A file of a bundle as it was found. */
@@ -25,45 +24,50 @@ const kept: Readonly<Record<string, number>> = {
   'launch_vm.sh': 2 ** 20,
 };
 
-/** O_NONBLOCK: a FIFO is refused and not waited for. */
-const readOnly = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+/** Told the bytes of a file one after another, as they are read. */
+export type Watch = (name: string) => ((bytes: Buffer) => void) | undefined;
 
 /**
- * Reads every file of a bundle folder once: its SHA-256, its size, and the start of those that are looked into.
- * Symbolic links are not followed.
+ * Reads every file of a bundle once: its SHA-256, its size, and the start of those that are looked into.
  * @throws UserError where a file cannot be read.
  */
 export async function examineFiles(
-  folder: string,
-  signal: AbortSignal | undefined,
+  source: BundleSource,
+  { signal, watch }: { signal?: AbortSignal | undefined; watch?: Watch | undefined } = {},
 ): Promise<Map<string, ExaminedFile>> {
   const files = new Map<string, ExaminedFile>();
-  for (const name of hashedFiles) files.set(name, await examine(join(folder, name), kept[name] ?? 0, signal));
+  for (const name of hashedFiles) {
+    const file = await source.file(name);
+    if (typeof file === 'string') {
+      files.set(name, { state: file });
+      continue;
+    }
+    try {
+      files.set(name, await examine(file, kept[name] ?? 0, watch?.(name), signal));
+    } catch (error) {
+      signal?.throwIfAborted();
+      throw new UserError(`cannot read ${name} of ${source.path}: ${messageOf(error)}`, { cause: error });
+    }
+  }
   return files;
 }
 
-async function examine(path: string, keep: number, signal: AbortSignal | undefined): Promise<ExaminedFile> {
-  try {
-    await using file = await open(path, readOnly);
-    if (!(await file.stat()).isFile()) return { state: 'not regular' };
-    const hash = createHash('sha256');
-    const start: Buffer[] = [];
-    let size = 0;
-    const stream = file.createReadStream({ autoClose: false, highWaterMark: 1 << 20 });
-    for await (const chunk of stream as AsyncIterable<Buffer>) {
-      signal?.throwIfAborted();
-      hash.update(chunk);
-      if (size < keep) start.push(chunk.subarray(0, keep - size));
-      size += chunk.length;
-    }
-    return { state: 'read', sha256: hash.digest('hex'), size, start: Buffer.concat(start) };
-  } catch (error) {
-    signal?.throwIfAborted();
-    if (hasCode(error, 'ENOENT')) return { state: 'missing' };
-    // What open(2) says of a symbolic link under O_NOFOLLOW, and of a socket.
-    if (hasCode(error, 'ELOOP') || hasCode(error, 'ENXIO')) return { state: 'not regular' };
-    throw new UserError(`cannot read ${path}: ${messageOf(error)}`, { cause: error });
+async function examine(
+  file: Blocks,
+  keep: number,
+  seen: ((bytes: Buffer) => void) | undefined,
+  signal: AbortSignal | undefined,
+): Promise<ExaminedFile> {
+  const hash = createHash('sha256');
+  const start: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of bytesOf(file, signal)) {
+    hash.update(chunk);
+    seen?.(chunk);
+    if (size < keep) start.push(chunk.subarray(0, keep - size));
+    size += chunk.length;
   }
+  return { state: 'read', sha256: hash.digest('hex'), size, start: Buffer.concat(start) };
 }
 
 /** True for a file that was read and is byte for byte the one the manifest lists. */

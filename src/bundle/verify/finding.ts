@@ -1,4 +1,5 @@
 import type { Manifest } from '../manifest.ts';
+import type { BundleSource } from '../source/source.ts';
 import type { ExaminedFile } from './files.ts';
 
 /** Something that a check has to say about one subject. */
@@ -20,10 +21,10 @@ export interface Finding {
   details?: readonly string[];
 }
 
-/** A bundle folder, each of its files read once. */
+/** A bundle, each of its files read once. */
 export interface ExaminedBundle {
-  /** Absolute path. */
-  folder: string;
+  /** Where its files are, for checks that look closer. */
+  source: BundleSource;
   manifest: Manifest;
   /** By file name, every file that the manifest lists. */
   files: ReadonlyMap<string, ExaminedFile>;

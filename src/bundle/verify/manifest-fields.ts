@@ -1,4 +1,3 @@
-import { basename } from 'node:path';
 import packageJson from '../../../package.json' with { type: 'json' };
 import { hashTableAddress, judgeFirmware, MeasurementError } from '../../measure/index.ts';
 import { commandLine } from '../launch.ts';
@@ -18,9 +17,9 @@ function differs(subject: string, expected: string, found: string, text: string)
   return [{ subject, severity: 'failure', text, file: 'manifest.json', expected, found }];
 }
 
-function identity({ folder, manifest: { id, kbs } }: ExaminedBundle): Finding[] {
+function identity({ source, manifest: { id, kbs } }: ExaminedBundle): Finding[] {
   return [
-    ...differs('id', basename(folder), `cvm_${id}`, "is not that of the folder's name"),
+    ...differs('id', source.folderName, `cvm_${id}`, "is not that of the folder's name"),
     ...differs('resource path', id, kbs.resource.split('/').at(-1)!, "does not end in the image's id"),
   ];
 }

@@ -47,3 +47,13 @@ export async function commandPlace(flags: DirectoryFlags): Promise<CommandPlace>
     },
   };
 }
+
+/** The same for the kind that a bundle says it is; a directory that is named holds whatever kind. */
+export function placeOfKind(
+  kind: CommandPlace['kind'],
+  { config, directory }: Pick<DirectoryFlags, 'config' | 'directory'>,
+): Promise<CommandPlace> {
+  const named = config === undefined ? {} : { config };
+  if (directory !== undefined) return commandPlace({ ...named, directory });
+  return commandPlace({ ...named, dev: kind === 'development' });
+}

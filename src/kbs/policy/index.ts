@@ -1,6 +1,6 @@
 /** policy.rego: made from the registry, linted, tried, and cleared of an older builder's rules. */
 export { type Adoption, adopt, planAdoption } from './adopt.ts';
-export { digestEncodings } from './entry.ts';
+export { digestEncodings, policyEntry } from './entry.ts';
 export { formatFinding, type LintFinding } from './lint.ts';
 export { lintFile } from './lint-file.ts';
 export { type MinimumTcb, policyPath, type WrittenPolicy, writePolicy } from './policy.ts';

@@ -1,8 +1,9 @@
 import { execFile } from 'node:child_process';
-import { appendFile, mkdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, mkdtemp, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import {
   commandLine,
   type Manifest,
@@ -12,6 +13,7 @@ import {
 } from '../../../src/bundle/index.ts';
 import { type WorkDirectory, workDirectory } from '../../../src/host/temp.ts';
 import { firmwareImage } from '../../unit/measure/firmware-image.ts';
+import { copySealedBundle } from '../inspect/sealed-bundle.ts';
 import { id, makeMeasuredBundle, recordOf, writeMeasured } from './measured-bundle.ts';
 
 let top: WorkDirectory;
@@ -281,14 +283,31 @@ test('further checks come last and count', async () => {
 describe('the command', () => {
   const module = new URL('../../../src/cli/verify.ts', import.meta.url).href;
 
+  let once: string;
+  beforeAll(async () => {
+    once = await mkdtemp(join(tmpdir(), 'verify-command-'));
+  });
+  afterAll(() => rm(once, { recursive: true }));
+  // The command looks inside as well: what is there must be real.
+  beforeEach(async () => {
+    await rm(folder, { recursive: true });
+    ({ folder, manifest } = await copySealedBundle(top.path, once));
+  });
+
   /** Runs `verifyCommand` in a process of its own; an error of its own is printed as its message. */
-  async function command(bundle: string, flags: { handoff?: string; json?: boolean } = {}) {
+  async function command(bundle: string, flags: { handoff?: string; json?: boolean; key?: string } = {}) {
     const source = `import { verifyCommand } from ${JSON.stringify(module)};
       await verifyCommand(process.argv[1], JSON.parse(process.argv[2])).catch((error) => {
         process.stderr.write(error.message);
         process.exitCode = error.status ?? 70;
       });`;
-    const args = ['--input-type=module', '-e', source, bundle, JSON.stringify(flags)];
+    const args = [
+      '--input-type=module',
+      '-e',
+      source,
+      bundle,
+      JSON.stringify({ directory: top.path, ...flags }),
+    ];
     return await promisify(execFile)(process.execPath, args).then(
       ({ stdout, stderr }) => ({ status: 0, stdout, stderr }),
       ({ code, stdout, stderr }) => ({
@@ -304,9 +323,13 @@ describe('the command', () => {
     await packBundle({ folder, name: 'site-1', out: archive });
     const { status, stdout, stderr } = await command(archive);
     expect([status, stderr]).toEqual([0, '']);
-    expect(stdout.match(/^ok {11}/gm)).toHaveLength(4);
-    expect(stdout).toMatch(/^not checked {2}hand-off record$/m);
-    expect(stdout).toMatch(/\nThe bundle is whole by its own manifest\.json\.\n$/);
+    expect(stdout.match(/^ok {11}/gm)).toHaveLength(10);
+    expect(stdout.match(/^not checked {2}.*$/gm)).toEqual(
+      ['hand-off record', 'sealed payload', 'policy entry'].map((name) => `not checked  ${name}`),
+    );
+    expect(stdout).toMatch(
+      /\nThe bundle is whole by its own manifest\.json\. Not checked: sealed payload, policy entry\.\n$/,
+    );
   });
 
   test('names what changed in an archive, with expected and found', async () => {
@@ -319,7 +342,9 @@ describe('the command', () => {
     expect(stdout).toContain(
       'CPU model (launch_vm.sh, line 9) is not as measured\n  expected  EPYC-v4\n  found     EPYC-Milan\n',
     );
-    expect(stdout).toMatch(/\nThe bundle is not whole: CPU model\.\n$/);
+    expect(stdout).toMatch(
+      /\nThe bundle is not whole: CPU model\. Not checked: sealed payload, policy entry\.\n$/,
+    );
   });
 
   test('compares with the hand-off, and refuses a folder that is none', async () => {
@@ -336,8 +361,11 @@ describe('the command', () => {
     });
     await writeFile(join(handoff, 'record.json'), JSON.stringify(recordOf(manifest)));
     const whole = await command(folder, { handoff });
-    expect(whole).toMatchObject({ status: 0, stdout: expect.stringMatching(/\nThe bundle is whole\.\n$/) });
-    expect(whole.stdout).not.toContain('not checked');
+    expect(whole).toMatchObject({
+      status: 0,
+      stdout: expect.stringMatching(/\nThe bundle is whole\. Not checked: sealed payload, policy entry\.\n$/),
+    });
+    expect(whole.stdout).not.toMatch(/^not checked +hand-off record/m);
     await writeMeasured(folder, { cpu: 'EPYC-Milan' });
     const { status, stdout } = await command(folder, { handoff });
     expect(status).toBe(1);
