@@ -1,7 +1,7 @@
 import { copyFile, rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { findFirmware, localFirmware } from './base/index.ts';
-import { acceptFirmware } from './build/accept-firmware.ts';
+import { acceptFirmware, firmwareOf } from './build/accept-firmware.ts';
 import { baseOfSite, knownBase } from './build/base-of-site.ts';
 import { completeBundle } from './build/complete-bundle.ts';
 import { gpuOfSite } from './build/gpu.ts';
@@ -10,16 +10,24 @@ import { newIdentity } from './build/identity.ts';
 import { initrdOfSite } from './build/initrd-of-site.ts';
 import { findKeyBroker, knownKeyBroker } from './build/key-broker.ts';
 import { pushBuilt, pushesAfterBuild } from './build/push-built.ts';
+import { buildRecord } from './build/record/collect.ts';
+import { writeBuildRecord } from './build/record/file.ts';
 import { runtimeAttestation } from './build/runtime-attestation.ts';
 import type { BuildSettings } from './build/settings.ts';
 import { shareSettings, userDataFolder } from './build/user-data.ts';
 import { commandLine, measureLaunch, packBundle } from './bundle/index.ts';
-import { makeDrive, readStartupKit } from './drives/index.ts';
+import { makeDrive, readStartupKit, treeDigest } from './drives/index.ts';
 import { type Cache, openCache } from './graph/cache.ts';
 import { graph } from './graph/graph.ts';
 import { messageOf, UserError } from './host/errors.ts';
 import { workDirectory } from './host/temp.ts';
-import { cachedGenericParts, makeGenericParts, makeInitrd, sitePart } from './initrd/index.ts';
+import {
+  cachedGenericParts,
+  forgetGenericParts,
+  makeGenericParts,
+  makeInitrd,
+  sitePart,
+} from './initrd/index.ts';
 import { sealDrive } from './seal/index.ts';
 import { hostName, makeSiteLayer } from './site/index.ts';
 import { cachedArchive, importArchive, runtimeConfig, volumesOf } from './workload/index.ts';
@@ -58,7 +66,7 @@ const base = cvm.task('base', {
 const firmware = cvm.task('firmware', {
   title: 'Firmware',
   cached: async ({ options: { settings, cache }, signal }) => {
-    const local = await localFirmware({ cache, baseImages: settings.baseImages });
+    const local = firmwareOf(settings) ?? (await localFirmware({ cache, baseImages: settings.baseImages }));
     const report = { signal, note: () => {}, warn: () => {} };
     return local !== undefined && acceptFirmware(local, settings, report);
   },
@@ -69,8 +77,9 @@ const firmware = cvm.task('firmware', {
       signal: context.signal,
       progress: context.progress,
     };
-    if ((await localFirmware(where)) !== undefined) context.usedCache();
-    return acceptFirmware(await findFirmware(where), settings, context);
+    const local = firmwareOf(settings) ?? (await localFirmware(where));
+    if (local !== undefined) context.usedCache();
+    return acceptFirmware(local ?? (await findFirmware(where)), settings, context);
   },
 });
 
@@ -102,7 +111,13 @@ const kit = cvm.task('kit', {
       signal: context.signal,
     });
     for (const warning of read.warnings) context.warn(warning);
-    return read;
+    const staged = (folder: string) =>
+      Object.fromEntries(Object.keys(settings.userConfig).map((name) => [name, join(folder, name)]));
+    const digest = await treeDigest(staged(read.plainFolder), {
+      privateFiles: read.privateFiles.map((path) => ({ path, file: join(read.privateFolder, path) })),
+      signal: context.signal,
+    });
+    return { ...read, digest };
   },
 });
 
@@ -115,9 +130,13 @@ const broker = cvm.task('broker', {
 const genericInitrd = cvm.task('initrd-parts', {
   title: 'Initrd, generic part',
   needs: { base, broker },
-  cached: async ({ base, broker }, { options: { cache } }) =>
-    base && broker && ((await cachedGenericParts({ cache, base, client: broker.client })) ?? false),
-  run: async ({ base, broker: { client } }, { options: { cache }, signal, ...context }) => {
+  cached: async ({ base, broker }, { options: { settings, cache } }) =>
+    base &&
+    broker &&
+    !settings.refreshInitrd &&
+    ((await cachedGenericParts({ cache, base, client: broker.client })) ?? false),
+  run: async ({ base, broker: { client } }, { options: { settings, cache }, signal, ...context }) => {
+    if (settings.refreshInitrd) await forgetGenericParts({ cache, base, client });
     const known = await cachedGenericParts({ cache, base, client });
     if (known !== undefined) context.usedCache();
     return known ?? makeGenericParts({ cache, base, client, signal });
@@ -252,9 +271,10 @@ const bundle = cvm.task('bundle', {
 
 const handOff = cvm.task('hand-off', {
   title: 'Hand-off to the key broker',
-  needs: { identity, bundle },
-  run: async ({ identity, bundle: manifest }, { options: { settings }, signal, note, warn }) => {
+  needs: { identity, bundle, base, firmware, workload, kit, broker, genericInitrd },
+  run: async ({ identity, bundle: manifest, ...inputs }, { options: { settings }, signal, note, warn }) => {
     const { folder, handoff, key } = identity;
+    await writeBuildRecord(handoff, await buildRecord(settings, { manifest, ...inputs }, signal));
     const handedOver = await handOver(settings, manifest, { handoff, key }, { signal, note, warn });
     const archive = join(settings.targetFolder, `${settings.name}.tgz`);
     try {

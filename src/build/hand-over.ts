@@ -25,11 +25,15 @@ export async function handOver(
   const { keyFile } = await writeHandoff(to.handoff, { record, key: to.key });
   const registered = settings.kind === 'development' ? { ...record, keyFile } : record;
   const { directory, policyOptions } = policyPlace(settings.kind, settings, settings.handoffFolder);
-  const { keepPrevious } = settings;
+  const { keepPrevious, replaces } = settings;
   const { signal } = report;
   // A policy that would be refused is found out before the registry changes.
   await writePolicy(directory, { ...policyOptions, signal });
-  const { superseded } = await addImage(directory, registered, { keepPrevious, signal });
+  const { superseded } = await addImage(directory, registered, {
+    keepPrevious,
+    rebuiltFrom: replaces?.id,
+    signal,
+  });
   const undo = async () => {
     await withdrawImage(directory, manifest.id, superseded);
     await writePolicy(directory, policyOptions);

@@ -10,3 +10,4 @@ export {
   readDriveFile,
 } from './read-drive.ts';
 export { readStartupKit, type StartupKit, type StartupKitOptions, startupKitLimits } from './startup-kit.ts';
+export { treeDigest } from './tree-digest.ts';

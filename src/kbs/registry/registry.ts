@@ -57,6 +57,8 @@ export async function readRegistry(directory: string): Promise<Registry | undefi
 export interface AddImageOptions {
   /** Leave the site's earlier images active. */
   keepPrevious?: boolean;
+  /** Id of an image that this one was built again from: retired as well, whatever is known of its project. */
+  rebuiltFrom?: string | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -142,8 +144,8 @@ export async function withdrawImage(
     if (registry === undefined) throw new Error(`${registryPath(directory)} has gone`);
     const others = registry.images.filter((image) => image.id !== id);
     // What a third build has superseded meanwhile stays retired.
-    const hasSuccessor = ({ project, name }: ImageRecord) =>
-      others.some((image) => image.status === 'active' && image.project === project && image.name === name);
+    const hasSuccessor = (earlier: ImageRecord) =>
+      others.some((image) => image.status === 'active' && isSameSite(image, earlier));
     const images = others.map(
       (image): ImageRecord =>
         superseded.includes(image.id) && !hasSuccessor(image) ? { ...image, status: 'active' } : image,
@@ -153,8 +155,13 @@ export async function withdrawImage(
 }
 
 function supersedes(record: ImageRecord, earlier: ImageRecord, options: AddImageOptions): boolean {
-  if (options.keepPrevious || record.project === undefined || record.status !== 'active') return false;
-  return earlier.status === 'active' && earlier.project === record.project && earlier.name === record.name;
+  if (options.keepPrevious || record.status !== 'active' || earlier.status !== 'active') return false;
+  return earlier.id === options.rebuiltFrom || isSameSite(record, earlier);
+}
+
+/** Without a project there is no telling. */
+function isSameSite(one: ImageRecord, other: ImageRecord): boolean {
+  return one.project !== undefined && one.project === other.project && one.name === other.name;
 }
 
 function retired(image: ImageRecord): ImageRecord {
