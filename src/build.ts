@@ -10,6 +10,7 @@ import { newIdentity } from './build/identity.ts';
 import { initrdOfSite } from './build/initrd-of-site.ts';
 import { findKeyBroker, knownKeyBroker } from './build/key-broker.ts';
 import { pushBuilt, pushesAfterBuild } from './build/push-built.ts';
+import { replaceImage } from './build/rebuild/replace-image.ts';
 import { buildRecord } from './build/record/collect.ts';
 import { writeBuildRecord } from './build/record/file.ts';
 import { runtimeAttestation } from './build/runtime-attestation.ts';
@@ -275,8 +276,21 @@ const handOff = cvm.task('hand-off', {
   run: async ({ identity, bundle: manifest, ...inputs }, { options: { settings }, signal, note, warn }) => {
     const { folder, handoff, key } = identity;
     await writeBuildRecord(handoff, await buildRecord(settings, { manifest, ...inputs }, signal));
-    const handedOver = await handOver(settings, manifest, { handoff, key }, { signal, note, warn });
     const archive = join(settings.targetFolder, `${settings.name}.tgz`);
+    const places = settings.replaces?.keepId?.places;
+    if (places !== undefined) {
+      const decided = () => {
+        identity.unfinished.length = 0;
+      };
+      const policyFile = await replaceImage(
+        settings,
+        manifest,
+        { places, key },
+        { signal, note, warn, decided },
+      );
+      return { folder: places.bundle, archive, manifest, handoff: places.handoff, policyFile };
+    }
+    const handedOver = await handOver(settings, manifest, { handoff, key }, { signal, note, warn });
     try {
       await rename(identity.archive, archive);
     } catch (error) {

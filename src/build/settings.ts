@@ -23,6 +23,7 @@ import {
   readConfig,
   refuseProblems,
 } from './builder-file.ts';
+import type { ReplacementPlaces } from './rebuild/places.ts';
 import { type BuilderValues, imageValues } from './record/builder-values.ts';
 
 /** What the command line says about a build. */
@@ -93,8 +94,8 @@ export interface ReadFiles {
 /** An earlier image that is built again. */
 export interface ReplacedImage {
   id: string;
-  /** The new image has its id. */
-  keepId: boolean;
+  /** Where the new image keeps the id of the old one: where it is made, and the resource path of its key. */
+  keepId?: { places: ReplacementPlaces; resource: string } | undefined;
 }
 
 /**

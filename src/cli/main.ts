@@ -58,6 +58,7 @@ function program(): Command {
       '--handoff <folder>',
       "handoff/, where it is neither beside the bundle's target/ nor in the output folder",
     )
+    .option('--keep-id', 'the new image takes the place of the old one: same id, new key, new digests')
     .option('--keep-previous', 'leave the old image, and earlier ones of the same site, their right to a key')
     .option('--plan', 'show which parts change and why, and build nothing')
     .action(async (named, options) => (await import('./rebuild.ts')).rebuildCommand(named, options));

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import packageJson from '../../package.json' with { type: 'json' };
 import { outputPath, pathContext, readBuilderFile } from '../build/builder-file.ts';
+import { beginRebuild, keptId } from '../build/rebuild/begin.ts';
 import { compareInputs, type InputState, refuseUnasked } from '../build/rebuild/compare.ts';
 import { type FoundRecord, findBuildRecord } from '../build/rebuild/find.ts';
 import { type Choice, type InputName, inputNames } from '../build/rebuild/inputs.ts';
@@ -39,12 +40,19 @@ export async function rebuildCommand(named: string, flags: RebuildFlags): Promis
   const report = await openReport();
   try {
     const choice = choiceOf(flags);
-    const found = await findBuildRecord(named, {
-      handoff: flags.handoff,
-      output: await outputFolder(flags.config),
-    });
-    const { record } = found;
-    const settings = await settingsOf(found, choice, flags);
+    const find = async () => {
+      const output = await outputFolder(flags.config);
+      const found = await findBuildRecord(named, { handoff: flags.handoff, output });
+      return { ...found, settings: await settingsOf(found, choice, flags) };
+    };
+    let found = await find();
+    await using turn = flags.plan ? undefined : await beginRebuild(found.settings, found.record.id, signal);
+    if (turn?.earlier !== undefined) {
+      report.note(`an interrupted rebuild of ${found.record.id} was ${turn.earlier}`);
+      found = await find();
+    }
+    const { record, settings } = found;
+    if (flags.keepId) settings.replaces = { id: record.id, keepId: await keptId(settings, record.id) };
     for (const warning of settings.warnings) report.warn(warning);
     const options = buildOptions(settings);
     const states = await compareInputs({ record, settings, choice, cache: options.cache, signal });
@@ -108,7 +116,6 @@ function settingsOf({ record, handoffFolder }: FoundRecord, choice: Choice, flag
     record,
     handoffFolder,
     ...choice,
-    keepId: flags.keepId ?? false,
     keepPrevious: flags.keepPrevious ?? false,
     refreshBase: flags.refreshBase ?? false,
     acceptFirmware: flags.acceptFirmware?.map((digest) => digest.toLowerCase()) ?? [],

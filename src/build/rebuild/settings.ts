@@ -28,7 +28,6 @@ export interface RebuildRequest extends Choice {
   record: BuildRecord;
   /** `handoff/` that holds the record's folder; `target/` lies beside it. */
   handoffFolder: string;
-  keepId: boolean;
   keepPrevious: boolean;
   refreshBase: boolean;
   acceptFirmware: readonly string[];
@@ -83,7 +82,7 @@ export async function rebuildSettings(request: RebuildRequest): Promise<BuildSet
       snpguest: program('snpguest', inputs.snpguest),
     },
     firmwareFile: firmware,
-    replaces: { id: record.id, keepId: request.keepId },
+    replaces: { id: record.id },
   };
 }
 

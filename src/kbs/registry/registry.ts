@@ -132,6 +132,36 @@ export async function retireImage(
 }
 
 /**
+ * Puts another record in the place of an active image's, in one step: a reader sees the old one or the new one. Earlier active
+ * images of the same site are retired, as {@link addImage} does. Doing it again changes nothing.
+ * @param edit makes the new record of the present one; the same object for no change
+ * @returns the record as it is now
+ * @throws UserError where no such image is active.
+ */
+export async function replaceRecord(
+  directory: string,
+  id: string,
+  edit: (present: ImageRecord) => ImageRecord,
+  options: { signal?: AbortSignal | undefined } = {},
+): Promise<ImageRecord> {
+  const missing = () =>
+    new UserError(`cannot replace image ${id}: it is not active in ${registryPath(directory)}`, {
+      hint: 'an image that was retired is built again under a new id, without --keep-id',
+    });
+  if ((await readRegistry(directory)) === undefined) throw missing();
+  return change(directory, options.signal, (registry) => {
+    const found = registry?.images.find((image) => image.id === id && image.status === 'active');
+    if (registry === undefined || found === undefined) throw missing();
+    const result = edit(found);
+    const images = registry.images.map((image) => {
+      if (image === found) return result;
+      return image.status === 'active' && isSameSite(image, result) ? retired(image) : image;
+    });
+    return { registry: { ...registry, images }, result };
+  });
+}
+
+/**
  * Takes back {@link addImage}: the image is no longer registered, and what it superseded is active again. For builds
  * that fail after their image was registered.
  */
