@@ -9,6 +9,7 @@ import { handOver } from './build/hand-over.ts';
 import { newIdentity } from './build/identity.ts';
 import { initrdOfSite } from './build/initrd-of-site.ts';
 import { findKeyBroker, knownKeyBroker } from './build/key-broker.ts';
+import { kitOfSite } from './build/kit.ts';
 import { pushBuilt, pushesAfterBuild } from './build/push-built.ts';
 import { replaceImage } from './build/rebuild/replace-image.ts';
 import { buildRecord } from './build/record/collect.ts';
@@ -17,7 +18,7 @@ import { runtimeAttestation } from './build/runtime-attestation.ts';
 import type { BuildSettings } from './build/settings.ts';
 import { shareSettings, userDataFolder } from './build/user-data.ts';
 import { commandLine, measureLaunch, packBundle } from './bundle/index.ts';
-import { makeDrive, readStartupKit, treeDigest } from './drives/index.ts';
+import { makeDrive } from './drives/index.ts';
 import { type Cache, openCache } from './graph/cache.ts';
 import { graph } from './graph/graph.ts';
 import { messageOf, UserError } from './host/errors.ts';
@@ -103,23 +104,7 @@ const workload = cvm.task('workload', {
 
 const kit = cvm.task('kit', {
   title: 'Startup kit',
-  run: async ({ options: { settings }, ...context }) => {
-    const work = context.scope.use(await workDirectory());
-    const read = await readStartupKit({
-      folders: settings.userConfig,
-      editable: settings.site.userConfigEditable,
-      workDirectory: work.path,
-      signal: context.signal,
-    });
-    for (const warning of read.warnings) context.warn(warning);
-    const staged = (folder: string) =>
-      Object.fromEntries(Object.keys(settings.userConfig).map((name) => [name, join(folder, name)]));
-    const digest = await treeDigest(staged(read.plainFolder), {
-      privateFiles: read.privateFiles.map((path) => ({ path, file: join(read.privateFolder, path) })),
-      signal: context.signal,
-    });
-    return { ...read, digest };
-  },
+  run: ({ options: { settings }, ...context }) => kitOfSite(settings, context),
 });
 
 const broker = cvm.task('broker', {
@@ -279,15 +264,8 @@ const handOff = cvm.task('hand-off', {
     const archive = join(settings.targetFolder, `${settings.name}.tgz`);
     const places = settings.replaces?.keepId?.places;
     if (places !== undefined) {
-      const decided = () => {
-        identity.unfinished.length = 0;
-      };
-      const policyFile = await replaceImage(
-        settings,
-        manifest,
-        { places, key },
-        { signal, note, warn, decided },
-      );
+      const made = { places, key, unfinished: identity.unfinished };
+      const policyFile = await replaceImage(settings, manifest, made, { signal, note, warn });
       return { folder: places.bundle, archive, manifest, handoff: places.handoff, policyFile };
     }
     const handedOver = await handOver(settings, manifest, { handoff, key }, { signal, note, warn });

@@ -1,6 +1,13 @@
 import { type Manifest, recordedFiles } from '../bundle/index.ts';
 import type { Secret } from '../host/secret.ts';
-import { addImage, type ImageRecord, withdrawImage, writeHandoff, writePolicy } from '../kbs/index.ts';
+import {
+  addImage,
+  type ImageRecord,
+  readRegistry,
+  withdrawImage,
+  writeHandoff,
+  writePolicy,
+} from '../kbs/index.ts';
 import { policyPlace } from './policy-place.ts';
 import type { BuildSettings } from './settings.ts';
 
@@ -42,6 +49,15 @@ export async function handOver(
     const policy = await writePolicy(directory, { ...policyOptions, signal });
     for (const warning of policy.warnings) report.warn(warning);
     for (const note of policy.notes) report.note(note);
+    if (
+      replaces !== undefined &&
+      !keepPrevious &&
+      (await readRegistry(directory))?.images.every(({ id }) => id !== replaces.id)
+    ) {
+      report.warn(
+        `image ${replaces.id}, which this one was built from, is not in the registry of ${directory}: retire it where it is`,
+      );
+    }
     if (superseded.length > 0) report.note(`supersedes ${superseded.join(', ')}: retired in the registry`);
     return { policyFile: policy.path, undo };
   } catch (error) {

@@ -14,21 +14,21 @@ interface Replacing {
   signal: AbortSignal;
   note(text: string): void;
   warn(text: string): void;
-  /** Called as soon as the new image counts: from here on nothing of it may be removed. */
-  decided: () => void;
 }
 
 /**
  * Hands over an image that takes the place of one with its id: the registry's entry is replaced in one step, and the rest
  * follows. See replacement.ts.
+ * @param made the new image, and the paths that are removed unless it comes to count
  * @returns path of the policy
  */
 export async function replaceImage(
   settings: BuildSettings,
   manifest: Manifest,
-  { places, key }: { places: ReplacementPlaces; key: Secret },
-  { signal, note, warn, decided }: Replacing,
+  made: { places: ReplacementPlaces; key: Secret; unfinished: string[] },
+  { signal, note, warn }: Replacing,
 ): Promise<string> {
+  const { places, key } = made;
   const record = imageRecord(settings, manifest);
   const { directory, policyOptions } = policyPlace(settings.kind, settings, settings.handoffFolder);
   const { keyFile } = await writeHandoff(places.nextHandoff, { record, key });
@@ -52,7 +52,8 @@ export async function replaceImage(
     await replaceRecord(directory, record.id, () => before!);
     throw error;
   });
-  decided();
+  // From here on nothing of the new image may be removed.
+  made.unfinished.length = 0;
   policy.warnings.forEach(warn);
   policy.notes.forEach(note);
   const aside = existsSync(places.bundle) ? await freeName(places.bundle) : undefined;

@@ -74,8 +74,8 @@ export async function replaceIn(folder: string, kind: Kind): Promise<void> {
     builder: { minTcb: {}, kbs: { push: 'never' }, policyDirectory: directory },
   } as unknown as BuildSettings;
   const key = new Secret(await readFile(join(folder, 'new.key')));
-  const report = { signal: new AbortController().signal, note: () => {}, warn: () => {}, decided: () => {} };
-  await replaceImage(settings, newManifest(kind), { places, key }, report);
+  const report = { signal: new AbortController().signal, note: () => {}, warn: () => {} };
+  await replaceImage(settings, newManifest(kind), { places, key, unfinished: [] }, report);
 }
 
 export const registered = async ({ directory }: Site): Promise<ImageRecord> => {
