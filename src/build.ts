@@ -1,7 +1,7 @@
 import { copyFile, rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { findFirmware, localFirmware } from './base/index.ts';
-import { acceptFirmware } from './build/accept-firmware.ts';
+import { acceptFirmware, firmwareOf } from './build/accept-firmware.ts';
 import { baseOfSite, knownBase } from './build/base-of-site.ts';
 import { completeBundle } from './build/complete-bundle.ts';
 import { gpuOfSite } from './build/gpu.ts';
@@ -9,17 +9,27 @@ import { handOver } from './build/hand-over.ts';
 import { newIdentity } from './build/identity.ts';
 import { initrdOfSite } from './build/initrd-of-site.ts';
 import { findKeyBroker, knownKeyBroker } from './build/key-broker.ts';
+import { kitOfSite } from './build/kit.ts';
 import { pushBuilt, pushesAfterBuild } from './build/push-built.ts';
+import { replaceImage } from './build/rebuild/replace-image.ts';
+import { buildRecord } from './build/record/collect.ts';
+import { writeBuildRecord } from './build/record/file.ts';
 import { runtimeAttestation } from './build/runtime-attestation.ts';
 import type { BuildSettings } from './build/settings.ts';
 import { shareSettings, userDataFolder } from './build/user-data.ts';
 import { commandLine, measureLaunch, packBundle } from './bundle/index.ts';
-import { makeDrive, readStartupKit } from './drives/index.ts';
+import { makeDrive } from './drives/index.ts';
 import { type Cache, openCache } from './graph/cache.ts';
 import { graph } from './graph/graph.ts';
 import { messageOf, UserError } from './host/errors.ts';
 import { workDirectory } from './host/temp.ts';
-import { cachedGenericParts, makeGenericParts, makeInitrd, sitePart } from './initrd/index.ts';
+import {
+  cachedGenericParts,
+  forgetGenericParts,
+  makeGenericParts,
+  makeInitrd,
+  sitePart,
+} from './initrd/index.ts';
 import { sealDrive } from './seal/index.ts';
 import { hostName, makeSiteLayer } from './site/index.ts';
 import { cachedArchive, importArchive, runtimeConfig, volumesOf } from './workload/index.ts';
@@ -58,7 +68,7 @@ const base = cvm.task('base', {
 const firmware = cvm.task('firmware', {
   title: 'Firmware',
   cached: async ({ options: { settings, cache }, signal }) => {
-    const local = await localFirmware({ cache, baseImages: settings.baseImages });
+    const local = firmwareOf(settings) ?? (await localFirmware({ cache, baseImages: settings.baseImages }));
     const report = { signal, note: () => {}, warn: () => {} };
     return local !== undefined && acceptFirmware(local, settings, report);
   },
@@ -69,8 +79,9 @@ const firmware = cvm.task('firmware', {
       signal: context.signal,
       progress: context.progress,
     };
-    if ((await localFirmware(where)) !== undefined) context.usedCache();
-    return acceptFirmware(await findFirmware(where), settings, context);
+    const local = firmwareOf(settings) ?? (await localFirmware(where));
+    if (local !== undefined) context.usedCache();
+    return acceptFirmware(local ?? (await findFirmware(where)), settings, context);
   },
 });
 
@@ -93,17 +104,7 @@ const workload = cvm.task('workload', {
 
 const kit = cvm.task('kit', {
   title: 'Startup kit',
-  run: async ({ options: { settings }, ...context }) => {
-    const work = context.scope.use(await workDirectory());
-    const read = await readStartupKit({
-      folders: settings.userConfig,
-      editable: settings.site.userConfigEditable,
-      workDirectory: work.path,
-      signal: context.signal,
-    });
-    for (const warning of read.warnings) context.warn(warning);
-    return read;
-  },
+  run: ({ options: { settings }, ...context }) => kitOfSite(settings, context),
 });
 
 const broker = cvm.task('broker', {
@@ -115,9 +116,13 @@ const broker = cvm.task('broker', {
 const genericInitrd = cvm.task('initrd-parts', {
   title: 'Initrd, generic part',
   needs: { base, broker },
-  cached: async ({ base, broker }, { options: { cache } }) =>
-    base && broker && ((await cachedGenericParts({ cache, base, client: broker.client })) ?? false),
-  run: async ({ base, broker: { client } }, { options: { cache }, signal, ...context }) => {
+  cached: async ({ base, broker }, { options: { settings, cache } }) =>
+    base &&
+    broker &&
+    !settings.refreshInitrd &&
+    ((await cachedGenericParts({ cache, base, client: broker.client })) ?? false),
+  run: async ({ base, broker: { client } }, { options: { settings, cache }, signal, ...context }) => {
+    if (settings.refreshInitrd) await forgetGenericParts({ cache, base, client });
     const known = await cachedGenericParts({ cache, base, client });
     if (known !== undefined) context.usedCache();
     return known ?? makeGenericParts({ cache, base, client, signal });
@@ -252,11 +257,18 @@ const bundle = cvm.task('bundle', {
 
 const handOff = cvm.task('hand-off', {
   title: 'Hand-off to the key broker',
-  needs: { identity, bundle },
-  run: async ({ identity, bundle: manifest }, { options: { settings }, signal, note, warn }) => {
+  needs: { identity, bundle, base, firmware, workload, kit, broker, genericInitrd },
+  run: async ({ identity, bundle: manifest, ...inputs }, { options: { settings }, signal, note, warn }) => {
     const { folder, handoff, key } = identity;
-    const handedOver = await handOver(settings, manifest, { handoff, key }, { signal, note, warn });
+    await writeBuildRecord(handoff, await buildRecord(settings, { manifest, ...inputs }, signal));
     const archive = join(settings.targetFolder, `${settings.name}.tgz`);
+    const places = settings.replaces?.keepId?.places;
+    if (places !== undefined) {
+      const made = { places, key, unfinished: identity.unfinished };
+      const policyFile = await replaceImage(settings, manifest, made, { signal, note, warn });
+      return { folder: places.bundle, archive, manifest, handoff: places.handoff, policyFile };
+    }
+    const handedOver = await handOver(settings, manifest, { handoff, key }, { signal, note, warn });
     try {
       await rename(identity.archive, archive);
     } catch (error) {

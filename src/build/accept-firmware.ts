@@ -7,6 +7,8 @@ import type { BuildSettings } from './settings.ts';
 /** Firmware that this build may ship. */
 export interface AcceptedFirmware {
   parsed: Firmware;
+  /** Where it was found. */
+  file: string;
   verdict: FirmwareVerdict;
   origin: string;
   /** It is used at the administrator's word, not on its verdict. */
@@ -47,9 +49,15 @@ export async function acceptFirmware(
   }
   return {
     parsed,
+    file: found.file,
     verdict,
     origin: found.origin,
     accepted,
     writeTo: (file) => writeFile(file, parsed.bytes),
   };
+}
+
+/** The firmware that a rebuild was told to take, or took before; undefined where a build looks for it. */
+export function firmwareOf({ firmwareFile }: Pick<BuildSettings, 'firmwareFile'>): FoundFirmware | undefined {
+  return firmwareFile === undefined ? undefined : { file: firmwareFile, origin: firmwareFile };
 }

@@ -1,6 +1,13 @@
 import { type Manifest, recordedFiles } from '../bundle/index.ts';
 import type { Secret } from '../host/secret.ts';
-import { addImage, type ImageRecord, withdrawImage, writeHandoff, writePolicy } from '../kbs/index.ts';
+import {
+  addImage,
+  type ImageRecord,
+  readRegistry,
+  withdrawImage,
+  writeHandoff,
+  writePolicy,
+} from '../kbs/index.ts';
 import { policyPlace } from './policy-place.ts';
 import type { BuildSettings } from './settings.ts';
 
@@ -25,11 +32,15 @@ export async function handOver(
   const { keyFile } = await writeHandoff(to.handoff, { record, key: to.key });
   const registered = settings.kind === 'development' ? { ...record, keyFile } : record;
   const { directory, policyOptions } = policyPlace(settings.kind, settings, settings.handoffFolder);
-  const { keepPrevious } = settings;
+  const { keepPrevious, replaces } = settings;
   const { signal } = report;
   // A policy that would be refused is found out before the registry changes.
   await writePolicy(directory, { ...policyOptions, signal });
-  const { superseded } = await addImage(directory, registered, { keepPrevious, signal });
+  const { superseded } = await addImage(directory, registered, {
+    keepPrevious,
+    rebuiltFrom: replaces?.id,
+    signal,
+  });
   const undo = async () => {
     await withdrawImage(directory, manifest.id, superseded);
     await writePolicy(directory, policyOptions);
@@ -38,6 +49,15 @@ export async function handOver(
     const policy = await writePolicy(directory, { ...policyOptions, signal });
     for (const warning of policy.warnings) report.warn(warning);
     for (const note of policy.notes) report.note(note);
+    if (
+      replaces !== undefined &&
+      !keepPrevious &&
+      (await readRegistry(directory))?.images.every(({ id }) => id !== replaces.id)
+    ) {
+      report.warn(
+        `image ${replaces.id}, which this one was built from, is not in the registry of ${directory}: retire it where it is`,
+      );
+    }
     if (superseded.length > 0) report.note(`supersedes ${superseded.join(', ')}: retired in the registry`);
     return { policyFile: policy.path, undo };
   } catch (error) {

@@ -9,11 +9,11 @@ export interface Identity {
   /** 12 lower-case hex digits. */
   id: string;
   key: Secret;
-  /** Bundle folder, `target/cvm_<id>`. */
+  /** Bundle folder, `target/cvm_<id>`, or where it is made. */
   folder: string;
   /** The packed bundle before it gets its name, in the same folder as that. */
   archive: string;
-  /** `handoff/cvm_<id>`. */
+  /** `handoff/cvm_<id>`, or where it is made. */
   handoff: string;
   /** Resource path of the key at the key broker. */
   resource: string;
@@ -21,19 +21,37 @@ export interface Identity {
   unfinished: string[];
 }
 
-/** Draws a new identity. Whatever ends the build before its last step takes away what was made for it. */
+/** Draws a new key, and a new id unless that of another image is kept. Whatever ends the build before its last step takes away what was made for it. */
 export async function newIdentity(settings: BuildSettings, scope: AsyncDisposableStack): Promise<Identity> {
-  const id = randomBytes(6).toString('hex');
   const key = newDiskKey();
   scope.defer(() => key.wipe());
-  const folder = join(settings.targetFolder, `cvm_${id}`);
-  const archive = join(settings.targetFolder, `.cvm_${id}.tgz`);
-  const handoff = join(settings.handoffFolder, `cvm_${id}`);
-  const unfinished = [folder, archive, handoff];
-  await mkdir(folder, { recursive: true, mode: 0o755 });
+  const place = settings.replaces?.keepId === undefined ? newPlace(settings) : placeBeside(settings);
+  const { unfinished } = place;
+  await mkdir(place.folder, { recursive: true, mode: 0o755 });
   scope.defer(async () => {
     for (const path of unfinished) await rm(path, { recursive: true, force: true });
   });
-  const resource = `${settings.builder.kbs.resourcePrefix}/${id}`;
-  return { id, key, folder, archive, handoff, resource, unfinished };
+  return { ...place, key };
+}
+
+function newPlace({ targetFolder, handoffFolder, builder }: BuildSettings): Omit<Identity, 'key'> {
+  const id = randomBytes(6).toString('hex');
+  const folder = join(targetFolder, `cvm_${id}`);
+  const archive = join(targetFolder, `.cvm_${id}.tgz`);
+  const handoff = join(handoffFolder, `cvm_${id}`);
+  const resource = `${builder.kbs.resourcePrefix}/${id}`;
+  return { id, folder, archive, handoff, resource, unfinished: [folder, archive, handoff] };
+}
+
+/** An image that keeps the id of another is made beside it, and takes its place at the end. */
+function placeBeside({ name, replaces }: BuildSettings): Omit<Identity, 'key'> {
+  const { places, resource } = replaces!.keepId!;
+  return {
+    id: places.id,
+    folder: places.nextBundle,
+    archive: join(places.nextTargetFolder, `${name}.tgz`),
+    handoff: places.nextHandoff,
+    resource,
+    unfinished: [places.nextTargetFolder, places.nextHandoffFolder],
+  };
 }

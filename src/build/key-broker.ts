@@ -64,6 +64,21 @@ export async function knownKeyBroker(
   return missing ? undefined : findKeyBroker(settings, signal);
 }
 
+/** The certificate that a bundle would trust, in PEM; undefined where the development one is not made yet. */
+export async function brokerCertificate(settings: BuildSettings): Promise<string | undefined> {
+  if (settings.kind === 'production') return readCa(settings);
+  const file = join(developmentState(), 'ca.crt');
+  return (await pathExists(file)) ? readFile(file, 'utf8') : undefined;
+}
+
+/** Where a program of the administrator's is looked for. */
+export function programFile(
+  { binaries, programs }: Pick<BuildSettings, 'binaries' | 'programs'>,
+  name: 'kbs-client' | 'snpguest',
+): string {
+  return programs?.[name] ?? join(binaries, name);
+}
+
 async function readCa(settings: BuildSettings): Promise<string> {
   const named = settings.builder.kbs.ca;
   const found =
@@ -74,8 +89,8 @@ async function readCa(settings: BuildSettings): Promise<string> {
   return readCertificate(found.path, needs);
 }
 
-async function binary({ binaries }: BuildSettings, name: string): Promise<string | undefined> {
-  const file = join(binaries, name);
+async function binary(settings: BuildSettings, name: 'kbs-client' | 'snpguest'): Promise<string | undefined> {
+  const file = programFile(settings, name);
   return (await pathExists(file)) ? file : undefined;
 }
 

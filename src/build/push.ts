@@ -18,6 +18,7 @@ import {
 import type { ImageRecord } from '../kbs/index.ts';
 import type { BuilderFile } from './builder-file.ts';
 import { type KbsAccess, kbsAccess } from './kbs-access.ts';
+import { finishReplacements } from './rebuild/replacement.ts';
 
 /** A push of all that a policy directory holds. */
 export interface PushRequest {
@@ -40,7 +41,8 @@ export interface PushRequest {
  * administrator's script where `kbs.push` says so. A push that was interrupted is simply done again.
  * @throws UserError where the KBS is unsafe, there is no credential, or a request fails.
  */
-export function pushImages(request: PushRequest): Promise<void> {
+export async function pushImages(request: PushRequest): Promise<void> {
+  await finishReplacements(request.keyFolders, request.policyDirectory, request.signal);
   return request.settings.push === 'script' ? pushByScript(request) : pushByRequests(request);
 }
 
@@ -101,6 +103,7 @@ export async function withdrawKey(request: PushRequest, image: ImageRecord): Pro
     heir === undefined
       ? `the key at ${path} was ${await removeKey(kbs, image)}`
       : `the key at ${path} was left: it is that of active image ${heir.id} (${heir.name})`;
+  if (image.previous !== undefined) await removeKey(kbs, image.previous);
   const { whole, unfinished } = await findKeyFiles(keyFolders, image.id);
   const files = [...whole, ...unfinished];
   for (const file of files) await destroyKeyFile(file);

@@ -23,6 +23,8 @@ import {
   readConfig,
   refuseProblems,
 } from './builder-file.ts';
+import type { ReplacementPlaces } from './rebuild/places.ts';
+import { type BuilderValues, imageValues } from './record/builder-values.ts';
 
 /** What the command line says about a build. */
 export interface BuildRequest {
@@ -65,8 +67,35 @@ export interface BuildSettings {
   binaries: string;
   keepPrevious: boolean;
   refreshBase: boolean;
+  /** Make the parts of the initrd that sites share anew. */
+  refreshInitrd?: boolean;
   acceptFirmware: readonly string[];
   warnings: string[];
+  /** What was read, for the build record. */
+  read: ReadFiles;
+  /** Programs that take the place of those in `binaries`. */
+  programs?: { 'kbs-client'?: string | undefined; snpguest?: string | undefined };
+  /** Firmware that takes the place of what a build finds. */
+  firmwareFile?: string | undefined;
+  /** The image that this one takes the place of. */
+  replaces?: ReplacedImage | undefined;
+}
+
+/** The configuration as it was read. */
+export interface ReadFiles {
+  /** Absolute path, and the whole text. */
+  ccConfig: { path: string; text: string };
+  /** Absolute path; undefined where there is none. */
+  builderFile: string | undefined;
+  /** What the file says of the image, before anything took the place of it. */
+  builderValues: BuilderValues;
+}
+
+/** An earlier image that is built again. */
+export interface ReplacedImage {
+  id: string;
+  /** Where the new image keeps the id of the old one: where it is made, and the resource path of its key. */
+  keepId?: { places: ReplacementPlaces; resource: string } | undefined;
 }
 
 /**
@@ -77,7 +106,8 @@ export async function loadSettings(request: BuildRequest): Promise<BuildSettings
   const file = resolve(request.configFile);
   const builderFile = findBuilderFile(request.builderFile);
   const context = pathContext(dirname(file));
-  const site = parseCcConfig(await readConfig(file), request.configFile, [namesExistingFiles(context)]);
+  const text = await readConfig(file);
+  const site = parseCcConfig(text, request.configFile, [namesExistingFiles(context)]);
   const builder =
     builderFile === undefined
       ? { config: defaultBuilderConfig(), errors: [], warnings: [] }
@@ -109,6 +139,7 @@ export async function loadSettings(request: BuildRequest): Promise<BuildSettings
     refreshBase: request.refreshBase ?? false,
     acceptFirmware: [...admin.acceptFirmware, ...(request.acceptFirmware ?? [])],
     warnings: [...site.warnings, ...builder.warnings].map(formatProblem),
+    read: { ccConfig: { path: file, text }, builderFile, builderValues: imageValues(admin) },
   };
 }
 

@@ -3,6 +3,7 @@ import { build, buildOptions } from '../build.ts';
 import { handleSignals } from '../host/signals.ts';
 import { renderPlan } from '../report/plan.ts';
 import { openReport } from '../report/report.ts';
+import { reportBuilt } from './built.ts';
 
 export interface BuildFlags {
   dev?: boolean;
@@ -16,7 +17,7 @@ export interface BuildFlags {
   plan?: boolean;
 }
 
-/** `cvm build`: ends with the line that FLARE looks for, exactly once and only when all went well. */
+/** `cvm build`. */
 export async function buildCommand(configFile: string, flags: BuildFlags): Promise<void> {
   using interruption = handleSignals();
   const report = await openReport();
@@ -40,21 +41,7 @@ export async function buildCommand(configFile: string, flags: BuildFlags): Promi
       return;
     }
     const { result } = await build.graph.run({ ...request, events: report.events });
-    const { manifest, handoff, policyFile } = result;
-    const counts = manifest.launch.vcpus.join(', ');
-    report.note(`${manifest.kind} bundle ${manifest.id} of ${manifest.name}: ${result.folder}`);
-    report.note(
-      `launch digests for ${counts} vCPUs of ${manifest.launch.cpu}, firmware ${manifest.firmware.verdict}`,
-    );
-    if (manifest.firmware.accepted) {
-      report.note(
-        `firmware ${manifest.firmware.sha256} is used at the administrator's word (accept_firmware)`,
-      );
-    }
-    report.note(`key and reference values: ${handoff}`);
-    report.note(`policy: ${policyFile}`);
-    if (manifest.kind === 'development') report.note(`try it: cvm boot ${result.folder}`);
-    await report.result(`CVM Bundle ${result.archive} is ready`);
+    await reportBuilt(report, result);
   } catch (error) {
     process.exitCode = await report.fail(error);
   }

@@ -35,6 +35,36 @@ function program(): Command {
     .action(async (file, options) => (await import('./build.ts')).buildCommand(file, options));
 
   cvm
+    .command('rebuild')
+    .description(
+      'build an image again from its build record, with another archive, kit, program, …; always with a new disk key',
+    )
+    .argument('<id|bundle>', 'id of 12 hex digits, folder cvm_<id>, or .tgz')
+    .option('--docker-archive <file>', 'another workload')
+    .option('--startup-kit <folder>', 'another startup kit')
+    .option('--cc-config <file>', 'other settings of the site')
+    .option('--kbs-client <file>', "another client of the key broker's")
+    .option('--snpguest <file>', 'another snpguest')
+    .option('--firmware <file>', 'another OVMF.amdsev.fd')
+    .option('--base <image>', 'another base system: a disk image, a tar archive or a squashfs')
+    .option('--config <builder.yml>', 'settings of this builder; the recorded ones unless given')
+    .option(
+      '--fresh <inputs>',
+      'take as it is today, not as recorded: cc-config, builder, docker-archive, startup-kit, kbs-client, snpguest, kbs-ca, firmware, base, all; initrd: made anew; commas between',
+      collect,
+    )
+    .option('--refresh-base', 'build the base system anew, with the packages of today')
+    .option('--accept-firmware <sha256...>', 'take this firmware although its verdict is not "sound"')
+    .option(
+      '--handoff <folder>',
+      "handoff/, where it is neither beside the bundle's target/ nor in the output folder",
+    )
+    .option('--keep-id', 'the new image takes the place of the old one: same id, new key, new digests')
+    .option('--keep-previous', 'leave the old image, and earlier ones of the same site, their right to a key')
+    .option('--plan', 'show which parts change and why, and build nothing')
+    .action(async (named, options) => (await import('./rebuild.ts')).rebuildCommand(named, options));
+
+  cvm
     .command('boot')
     .description('boot a development bundle on this machine, against the development key broker')
     .argument('<bundle>', 'folder cvm_<id>, or .tgz')

@@ -26,3 +26,4 @@ export {
   sizeText,
 } from './resize/index.ts';
 export { readStartupKit, type StartupKit, type StartupKitOptions, startupKitLimits } from './startup-kit.ts';
+export { treeDigest } from './tree-digest.ts';

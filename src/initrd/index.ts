@@ -1,7 +1,9 @@
 /** The initrd: parts that every site shares, and the site's own. */
 export {
   cachedGenericParts,
+  forgetGenericParts,
   type GenericOptions,
+  genericPartKeys,
   type KeyClient,
   makeGenericParts,
   makeInitrd,

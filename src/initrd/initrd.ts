@@ -30,13 +30,22 @@ const archiveName = 'part.cpio.zst';
 
 /** The generic parts where all were made before: see {@link makeGenericParts}. */
 export async function cachedGenericParts(options: GenericOptions): Promise<string[] | undefined> {
-  const { cache, base } = options;
-  const folders = await Promise.all(
-    (await genericParts(options)).map((part) => cache.lookup(cacheKind, contentKey(base.id, part.key))),
-  );
+  const { cache } = options;
+  const keys = await genericPartKeys(options);
+  const folders = await Promise.all(keys.map((key) => cache.lookup(cacheKind, key)));
   return folders.every((folder) => folder !== undefined)
     ? folders.map((folder) => join(folder, archiveName))
     : undefined;
+}
+
+/** Content keys of the generic parts, in order: what each is made from. */
+export async function genericPartKeys(options: Pick<GenericOptions, 'base' | 'client'>): Promise<string[]> {
+  return (await genericParts(options)).map((part) => contentKey(options.base.id, part.key));
+}
+
+/** Takes the generic parts out of the cache, so that they are made again. */
+export async function forgetGenericParts(options: GenericOptions): Promise<void> {
+  for (const key of await genericPartKeys(options)) await options.cache.remove(cacheKind, key);
 }
 
 /**
@@ -72,7 +81,7 @@ export async function makeGenericParts(options: GenericOptions): Promise<string[
   return archives;
 }
 
-async function genericParts({ base, client }: GenericOptions): Promise<Part[]> {
+async function genericParts({ base, client }: Pick<GenericOptions, 'base' | 'client'>): Promise<Part[]> {
   return [
     await systemPart(base.kernelRelease),
     client.kind === 'development' ? await developmentPart() : clientsPart(client.programs),

@@ -4,6 +4,7 @@
  */
 export { handoffFiles, readHandoffRecord, referenceValues, writeHandoff } from './handoff.ts';
 export { type MinimumTcb, policyPath, type WrittenPolicy, writePolicy } from './policy/index.ts';
+export { asPrevious, nextResourcePath } from './registry/previous.ts';
 export {
   type ImageKind,
   type ImageRecord,
@@ -15,6 +16,7 @@ export {
   type Registry,
   readRegistry,
   registryPath,
+  replaceRecord,
   retireImage,
   withdrawImage,
 } from './registry/registry.ts';

@@ -58,8 +58,9 @@ export async function importArchive(options: ImportOptions): Promise<Workload> {
       options.progress?.({ done, total: file.size * passes });
     },
   });
-  const key = archiveKey(await file.digest());
-  const known = await cachedWorkload(options, key);
+  const digest = await file.digest();
+  const key = archiveKey(digest);
+  const known = await cachedWorkload(options, digest);
   if (known !== undefined) return known;
 
   await using drafts = new AsyncDisposableStack();
@@ -118,6 +119,7 @@ export async function importArchive(options: ImportOptions): Promise<Workload> {
   );
   for (const warning of warnings) options.warn(warning);
   return workload(
+    digest,
     record,
     record.diffIds.map((diffId) => layers.get(diffId)!),
     false,
@@ -130,25 +132,31 @@ export async function importArchive(options: ImportOptions): Promise<Workload> {
  */
 export async function cachedArchive(options: ImportOptions): Promise<Workload | undefined> {
   await using file = await openArchiveFile(options.archive, { signal: options.signal, onBytes: () => {} });
-  return cachedWorkload(options, archiveKey(await file.digest()));
+  return cachedWorkload(options, await file.digest());
 }
 
 function archiveKey(digest: string): string {
   return contentKey('workload', converterVersion, digest);
 }
 
-async function cachedWorkload({ cache, warn }: ImportOptions, key: string): Promise<Workload | undefined> {
-  const known = await readRecord(cache, key);
+async function cachedWorkload({ cache, warn }: ImportOptions, digest: string): Promise<Workload | undefined> {
+  const known = await readRecord(cache, archiveKey(digest));
   if (known === undefined) return undefined;
   for (const warning of known.record.warnings) warn(warning);
-  return workload(known.record, known.layers, true);
+  return workload(digest, known.record, known.layers, true);
 }
 
-function workload(record: WorkloadRecord, layers: Layer[], fromCache: boolean): Workload {
+function workload(
+  archiveSha256: string,
+  record: WorkloadRecord,
+  layers: Layer[],
+  fromCache: boolean,
+): Workload {
   const { reference, imageId, config } = record;
   const { passwd, group } = record.accounts;
   return {
     ...(reference === undefined ? {} : { reference }),
+    archiveSha256,
     imageId,
     layers,
     config,

@@ -16,6 +16,8 @@ export interface Layer {
 export interface Workload {
   /** `repository:tag`, where the archive names one. */
   reference?: string;
+  /** SHA-256 of the archive's file, in hex. */
+  archiveSha256: string;
   /** `sha256:<hex>` of the image configuration. */
   imageId: string;
   /**

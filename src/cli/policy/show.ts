@@ -27,6 +27,7 @@ export function imageText(image: ImageRecord): string {
     'resource path': image.resourcePath,
     [image.adopted === undefined ? 'built' : 'adopted']: image.builtAt,
     'key file': image.keyFile,
+    'earlier key': image.previous && `${image.previous.resourcePath}, ${image.previous.status}`,
   };
   const lines = Object.entries(fields)
     .filter((entry): entry is [string, string] => entry[1] !== undefined)

@@ -1,3 +1,4 @@
+import { forgetPrevious, retirePrevious } from '../registry/previous.ts';
 import { rvpsMessage } from '../rvps.ts';
 import { type Kbs, type KbsOptions, openKbs } from './kbs.ts';
 import { destroyKeyFile, readKeyCopies } from './key-files.ts';
@@ -5,6 +6,7 @@ import { type PolicyText, type PushPlan, planPush, productionRegistry } from './
 import { pushTurn } from './push-turn.ts';
 import { confirmPolicy, confirmReferenceValues } from './read-back.ts';
 import { refuseUnsafe } from './refuse-unsafe.ts';
+import { removeKey } from './remove-key.ts';
 import { setReferenceValues, setResource, setResourcePolicy } from './requests.ts';
 
 export interface PushInput {
@@ -52,6 +54,7 @@ export async function push(input: PushInput): Promise<Pushed> {
     warn(`${file} was left by a build that was killed: it is not pushed; retire its image and build again`);
   await pushPolicy(kbs, plan, note);
   const keys = await pushKeys(kbs, plan, input);
+  await takeBackEarlier(kbs, input);
   await setReferenceValues(kbs, rvpsMessage(plan.referenceValues));
   const differing = await confirmReferenceValues(kbs, plan.referenceValues);
   if (differing !== undefined) warn(differing);
@@ -59,13 +62,21 @@ export async function push(input: PushInput): Promise<Pushed> {
   return { keys, active: plan.active };
 }
 
-async function pushPolicy(kbs: Kbs, { policy }: PushPlan, note: (text: string) => void): Promise<void> {
+async function pushPolicy(
+  kbs: Kbs,
+  { policy }: Pick<PushPlan, 'policy'>,
+  note: (text: string) => void,
+): Promise<void> {
   await setResourcePolicy(kbs, policy.text);
   const confirmed = await confirmPolicy(kbs, policy.text);
   note(`policy ${policy.path} stored, ${confirmed}`);
 }
 
-async function pushKeys(kbs: Kbs, { keys }: PushPlan, { note, signal }: PushInput): Promise<string[]> {
+async function pushKeys(
+  kbs: Kbs,
+  { keys }: PushPlan,
+  { policyDirectory, note, signal }: PushInput,
+): Promise<string[]> {
   for (const { image, file, copies, unfinished } of keys) {
     signal.throwIfAborted();
     const key = await readKeyCopies(file, copies);
@@ -74,6 +85,8 @@ async function pushKeys(kbs: Kbs, { keys }: PushPlan, { note, signal }: PushInpu
     } finally {
       key.wipe();
     }
+    // Known before the file goes: a push that goes on later has no other sign that the KBS has the new key.
+    if (image.previous !== undefined) await retirePrevious(policyDirectory, image.id, signal);
     // From here on an interruption must not keep the file.
     const files = [file, ...copies, ...unfinished];
     for (const each of files) await destroyKeyFile(each);
@@ -82,4 +95,27 @@ async function pushKeys(kbs: Kbs, { keys }: PushPlan, { note, signal }: PushInpu
     );
   }
   return keys.map(({ image }) => image.id);
+}
+
+/**
+ * Of images that were built again under their id, and whose new key the KBS has: takes the right of the old digests away, then
+ * removes the old key. Until here the policy named both, each for its own key.
+ */
+async function takeBackEarlier(
+  kbs: Kbs,
+  { policyDirectory, policy, signal, note }: PushInput,
+): Promise<void> {
+  const { images } = await productionRegistry(policyDirectory);
+  const replaced = images.filter(
+    ({ status, previous }) => status === 'active' && previous?.status === 'retired',
+  );
+  if (replaced.length === 0) return;
+  await pushPolicy(kbs, { policy: await policy() }, note);
+  for (const { id, previous } of replaced) {
+    const removal = await removeKey(kbs, previous!);
+    await forgetPrevious(policyDirectory, id, signal);
+    note(
+      `the earlier digests of ${id} have no right any more; its earlier key at ${previous!.resourcePath} was ${removal}`,
+    );
+  }
 }

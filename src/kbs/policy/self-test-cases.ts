@@ -109,7 +109,7 @@ export function casesOf(
       ),
     );
     const foreign = others
-      .filter(({ id, resourcePath }) => id !== image.id && resourcePath !== image.resourcePath)
+      .filter(({ resourcePath }) => resourcePath !== image.resourcePath)
       .filter((other) => !launchDigestsOf(other).includes(first))
       .map(({ id, resourcePath }) => make(`the path of image ${id}`, right, era.data(resourcePath)));
     const holder = others.find(({ resourcePath }) => resourcePath === image.resourcePath);

@@ -1,5 +1,5 @@
 import { UserError } from '../../host/errors.ts';
-import type { ImageRecord } from '../registry/record.ts';
+import { type ImageRecord, imagesWithRights } from '../registry/record.ts';
 import { askPolicy } from './rego-engine.ts';
 import { casesOf, type PolicyCase } from './self-test-cases.ts';
 import type { MinimumTcb } from './text.ts';
@@ -42,7 +42,7 @@ export async function tryPolicy(
   options: TryOptions,
 ): Promise<TriedCase[]> {
   const { engine, minTcb, signal } = options;
-  const others = sampleOf(all.filter(({ status }) => status === 'active'));
+  const others = sampleOf(imagesWithRights(all));
   const cases = tried.flatMap((image) => casesOf(image, others, minTcb));
   if (cases.length === 0) cases.push(...casesOf(nobodysImage, [], minTcb));
   const answers = await askPolicy(engine, text, cases, signal);
@@ -73,7 +73,7 @@ export async function selfTest(
   images: readonly ImageRecord[],
   options: TryOptions,
 ): Promise<number> {
-  const active = sampleOf(images.filter(({ status }) => status === 'active'));
+  const active = sampleOf(imagesWithRights(images));
   const retired = sampleOf(
     images.filter(({ status }) => status === 'retired'),
     3,

@@ -1,5 +1,5 @@
 import { fillTemplate } from '../../host/template.ts';
-import type { ImageRecord } from '../registry/record.ts';
+import { type ImageRecord, imagesWithRights } from '../registry/record.ts';
 import { policyEntry } from './entry.ts';
 
 /** The parts of a TCB version that attestation tokens tell, in the order of the policy. */
@@ -59,7 +59,7 @@ export function fillPolicy(
   images: readonly ImageRecord[],
   minimum: MinimumTcb = {},
 ): string {
-  const active = images.filter(({ status }) => status === 'active').sort(byResourcePath);
+  const active = imagesWithRights(images).sort(byResourcePath);
   const entries = active.map(policyEntry);
   const values = {
     MEASUREMENTS: entries.length > 0 ? entries.join('\n') : '\t# no active image',

@@ -35,6 +35,27 @@ export const launchDigestRecord = z.strictObject({
   hex: launchDigest,
 });
 
+/** Where a disk key lies, e.g. `keys/root/<id>`. */
+const resourcePath = z
+  .string()
+  .regex(resourcePathPattern, 'must be three segments of letters, digits, "_", "-" and inner "."')
+  .refine((path) => path.split('/').every((part) => part.length <= 255), 'has a segment over 255 bytes');
+
+/** Launch digests whose origin nobody recorded: they stood in the policy of an older builder. */
+const adoptedDigests = z.strictObject({ at: z.iso.datetime(), digests: z.array(launchDigest).min(1) });
+
+/**
+ * What an image was before it was built again under its own id. An active one keeps its right to its own key, at its own path,
+ * until the key broker has the new image's; a retired one has none, and its key has yet to be removed there.
+ */
+const previousRecord = z.strictObject({
+  resourcePath,
+  digests: z.array(launchDigestRecord),
+  adopted: adoptedDigests.optional(),
+  builtAt: z.iso.datetime(),
+  status: z.enum(['active', 'retired']),
+});
+
 /** What the key broker's side knows about one image. Holds no secret. */
 export const imageRecord = z
   .strictObject({
@@ -43,15 +64,11 @@ export const imageRecord = z
     name: label,
     project: label.optional(),
     role: label.optional(),
-    /** Where the disk key lies, e.g. `keys/root/<id>`. */
-    resourcePath: z
-      .string()
-      .regex(resourcePathPattern, 'must be three segments of letters, digits, "_", "-" and inner "."')
-      .refine((path) => path.split('/').every((part) => part.length <= 255), 'has a segment over 255 bytes'),
+    resourcePath,
     /** Empty only for an image that was taken over from an older builder's policy. */
     digests: z.array(launchDigestRecord),
-    /** Launch digests whose origin nobody recorded: they stood in the policy of an older builder. */
-    adopted: z.strictObject({ at: z.iso.datetime(), digests: z.array(launchDigest).min(1) }).optional(),
+    adopted: adoptedDigests.optional(),
+    previous: previousRecord.optional(),
     /**
      * By file name, the SHA-256 of each file of the bundle that stays as it was built: what no launch digest covers
      * is held against it. Records of earlier builders have none.
@@ -76,6 +93,14 @@ export const imageRecord = z
     message: 'a production record must not name a key file',
     path: ['keyFile'],
   })
+  .refine((record) => record.kind === 'production' || record.previous === undefined, {
+    message: 'a development record has no previous image: its key broker reads the registry itself',
+    path: ['previous'],
+  })
+  .refine((record) => record.previous?.resourcePath !== record.resourcePath, {
+    message: 'must be another path than the present image has',
+    path: ['previous', 'resourcePath'],
+  })
   .refine((record) => record.digests.length > 0 || record.adopted !== undefined, {
     message: 'must hold at least one launch digest',
     path: ['digests'],
@@ -88,4 +113,17 @@ export type ImageKind = ImageRecord['kind'];
 /** Every launch digest of an image as lower-case hex, wherever it comes from. */
 export function launchDigestsOf({ digests, adopted }: Pick<ImageRecord, 'digests' | 'adopted'>): string[] {
   return [...digests.map(({ hex }) => hex), ...(adopted?.digests ?? [])];
+}
+
+/**
+ * The images whose keys a policy releases: the active ones, and what each was before, where that has not lost its right yet.
+ */
+export function imagesWithRights(images: readonly ImageRecord[]): ImageRecord[] {
+  return images
+    .filter(({ status }) => status === 'active')
+    .flatMap(({ previous, ...image }) => {
+      if (previous?.status !== 'active') return [image];
+      const { adopted: _, ...rest } = image;
+      return [image, { ...rest, ...previous }];
+    });
 }

@@ -57,6 +57,8 @@ export async function readRegistry(directory: string): Promise<Registry | undefi
 export interface AddImageOptions {
   /** Leave the site's earlier images active. */
   keepPrevious?: boolean;
+  /** Id of an image that this one was built again from: retired as well, whatever is known of its project. */
+  rebuiltFrom?: string | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -130,6 +132,36 @@ export async function retireImage(
 }
 
 /**
+ * Puts another record in the place of an active image's, in one step: a reader sees the old one or the new one. Earlier active
+ * images of the same site are retired, as {@link addImage} does. Doing it again changes nothing.
+ * @param edit makes the new record of the present one; the same object for no change
+ * @returns the record as it is now
+ * @throws UserError where no such image is active.
+ */
+export async function replaceRecord(
+  directory: string,
+  id: string,
+  edit: (present: ImageRecord) => ImageRecord,
+  options: { signal?: AbortSignal | undefined } = {},
+): Promise<ImageRecord> {
+  const missing = () =>
+    new UserError(`cannot replace image ${id}: it is not active in ${registryPath(directory)}`, {
+      hint: 'an image that was retired is built again under a new id, without --keep-id',
+    });
+  if ((await readRegistry(directory)) === undefined) throw missing();
+  return change(directory, options.signal, (registry) => {
+    const found = registry?.images.find((image) => image.id === id && image.status === 'active');
+    if (registry === undefined || found === undefined) throw missing();
+    const result = edit(found);
+    const images = registry.images.map((image) => {
+      if (image === found) return result;
+      return image.status === 'active' && isSameSite(image, result) ? retired(image) : image;
+    });
+    return { registry: { ...registry, images }, result };
+  });
+}
+
+/**
  * Takes back {@link addImage}: the image is no longer registered, and what it superseded is active again. For builds
  * that fail after their image was registered.
  */
@@ -142,8 +174,8 @@ export async function withdrawImage(
     if (registry === undefined) throw new Error(`${registryPath(directory)} has gone`);
     const others = registry.images.filter((image) => image.id !== id);
     // What a third build has superseded meanwhile stays retired.
-    const hasSuccessor = ({ project, name }: ImageRecord) =>
-      others.some((image) => image.status === 'active' && image.project === project && image.name === name);
+    const hasSuccessor = (earlier: ImageRecord) =>
+      others.some((image) => image.status === 'active' && isSameSite(image, earlier));
     const images = others.map(
       (image): ImageRecord =>
         superseded.includes(image.id) && !hasSuccessor(image) ? { ...image, status: 'active' } : image,
@@ -153,8 +185,13 @@ export async function withdrawImage(
 }
 
 function supersedes(record: ImageRecord, earlier: ImageRecord, options: AddImageOptions): boolean {
-  if (options.keepPrevious || record.project === undefined || record.status !== 'active') return false;
-  return earlier.status === 'active' && earlier.project === record.project && earlier.name === record.name;
+  if (options.keepPrevious || record.status !== 'active' || earlier.status !== 'active') return false;
+  return earlier.id === options.rebuiltFrom || isSameSite(record, earlier);
+}
+
+/** Without a project there is no telling. */
+function isSameSite(one: ImageRecord, other: ImageRecord): boolean {
+  return one.project !== undefined && one.project === other.project && one.name === other.name;
 }
 
 function retired(image: ImageRecord): ImageRecord {

@@ -1,0 +1,74 @@
+import { existsSync } from 'node:fs';
+import type { Manifest } from '../../bundle/index.ts';
+import type { Secret } from '../../host/secret.ts';
+import { findKeyFiles } from '../../kbs/client/index.ts';
+import { asPrevious, type ImageRecord, replaceRecord, writeHandoff, writePolicy } from '../../kbs/index.ts';
+import { imageRecord } from '../hand-over.ts';
+import { policyPlace } from '../policy-place.ts';
+import { automaticAccess } from '../push.ts';
+import type { BuildSettings } from '../settings.ts';
+import type { ReplacementPlaces } from './places.ts';
+import { freeName, moveIntoPlace } from './replacement.ts';
+
+interface Replacing {
+  signal: AbortSignal;
+  note(text: string): void;
+  warn(text: string): void;
+}
+
+/**
+ * Hands over an image that takes the place of one with its id: the registry's entry is replaced in one step, and the rest
+ * follows. See replacement.ts.
+ * @param made the new image, and the paths that are removed unless it comes to count
+ * @returns path of the policy
+ */
+export async function replaceImage(
+  settings: BuildSettings,
+  manifest: Manifest,
+  made: { places: ReplacementPlaces; key: Secret; unfinished: string[] },
+  { signal, note, warn }: Replacing,
+): Promise<string> {
+  const { places, key } = made;
+  const record = imageRecord(settings, manifest);
+  const { directory, policyOptions } = policyPlace(settings.kind, settings, settings.handoffFolder);
+  const { keyFile } = await writeHandoff(places.nextHandoff, { record, key });
+  const registered = settings.kind === 'development' ? { ...record, keyFile } : record;
+  const overlap = await overlaps(settings);
+  const oldKeyIsOut = (await findKeyFiles([settings.handoffFolder], record.id)).whole.length === 0;
+  // A policy that would be refused is found out before the registry changes.
+  await writePolicy(directory, { ...policyOptions, signal });
+  let before: ImageRecord | undefined;
+  await replaceRecord(
+    directory,
+    record.id,
+    (present) => {
+      before = present;
+      const previous = overlap ? (oldKeyIsOut ? asPrevious(present) : present.previous) : undefined;
+      return previous === undefined ? registered : { ...registered, previous };
+    },
+    { signal },
+  );
+  const policy = await writePolicy(directory, policyOptions).catch(async (error: unknown) => {
+    await replaceRecord(directory, record.id, () => before!);
+    throw error;
+  });
+  // From here on nothing of the new image may be removed.
+  made.unfinished.length = 0;
+  policy.warnings.forEach(warn);
+  policy.notes.forEach(note);
+  const aside = existsSync(places.bundle) ? await freeName(places.bundle) : undefined;
+  await moveIntoPlace(places, directory);
+  if (aside !== undefined) {
+    note(`the earlier bundle is kept as ${aside}, for what its user_data drive holds: it cannot be booted`);
+  }
+  return policy.path;
+}
+
+/**
+ * Whether old and new image have a right to their keys side by side, until a push by requests of our own has brought the new key.
+ * Otherwise nobody could tell when that is.
+ */
+async function overlaps(settings: BuildSettings): Promise<boolean> {
+  if (settings.kind === 'development' || settings.builder.kbs.push === 'script') return false;
+  return (await automaticAccess(settings, settings.binaries)) !== undefined;
+}

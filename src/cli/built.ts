@@ -1,0 +1,28 @@
+import type { Manifest } from '../bundle/index.ts';
+import type { Report } from '../report/report.ts';
+
+/** What a build made. */
+interface Built {
+  folder: string;
+  archive: string;
+  manifest: Manifest;
+  handoff: string;
+  policyFile: string;
+}
+
+/** Says what was built, and ends with the line that FLARE looks for: exactly once, and only when all went well. */
+export async function reportBuilt(report: Report, result: Built): Promise<void> {
+  const { manifest, handoff, policyFile } = result;
+  const counts = manifest.launch.vcpus.join(', ');
+  report.note(`${manifest.kind} bundle ${manifest.id} of ${manifest.name}: ${result.folder}`);
+  report.note(
+    `launch digests for ${counts} vCPUs of ${manifest.launch.cpu}, firmware ${manifest.firmware.verdict}`,
+  );
+  if (manifest.firmware.accepted) {
+    report.note(`firmware ${manifest.firmware.sha256} is used at the administrator's word (accept_firmware)`);
+  }
+  report.note(`key and reference values: ${handoff}`);
+  report.note(`policy: ${policyFile}`);
+  if (manifest.kind === 'development') report.note(`try it: cvm boot ${result.folder}`);
+  await report.result(`CVM Bundle ${result.archive} is ready`);
+}

@@ -1,0 +1,181 @@
+import { spawn } from 'node:child_process';
+import { existsSync, watch } from 'node:fs';
+import { readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import {
+  endEarlier,
+  finishReplacements,
+  isDecided,
+  movingSteps,
+} from '../../../../src/build/rebuild/replacement.ts';
+import { Secret } from '../../../../src/host/secret.ts';
+import { readRegistry, writeHandoff, writePolicy } from '../../../../src/kbs/index.ts';
+import { replaceRecord } from '../../../../src/kbs/registry/registry.ts';
+import {
+  filesWith,
+  makeSite,
+  newDigest,
+  oldDigest,
+  registered,
+  replaceIn,
+  type Site,
+  stateOf,
+} from './site.ts';
+
+const kinds = ['development', 'production'] as const;
+afterEach(() => void vi.unstubAllEnvs());
+
+const useStateOf = ({ folder }: Site) => vi.stubEnv('XDG_STATE_HOME', join(folder, 'state'));
+
+/** The new image is whole, and the registry has decided for it; nothing is moved yet. */
+async function decide({ places, directory, newKey }: Site): Promise<void> {
+  await replaceRecord(directory, places.id, (old) => {
+    const digests = [{ ...old.digests[0]!, hex: newDigest }];
+    const keyFile = join(places.nextHandoff, 'disk.key');
+    const record = { ...old, digests, resourcePath: `${old.resourcePath}.2` };
+    return old.kind === 'development' ? { ...record, keyFile } : record;
+  });
+  const { keyFile: _, ...record } = (await readRegistry(directory))!.images[0]!;
+  await writeHandoff(places.nextHandoff, { record, key: new Secret(Buffer.from(newKey)) });
+}
+
+/** Whatever happened: one image, and where it is the new one, its key and its bundle are there to be used. */
+async function expectOldOrNew(site: Site): Promise<'old' | 'new'> {
+  const image = await registered(site);
+  const { places } = site;
+  expect(image.status).toBe('active');
+  expect(image.digests.map(({ hex }) => hex)).toEqual(
+    image.digests[0]!.hex === oldDigest ? [oldDigest] : expect.arrayContaining([newDigest]),
+  );
+  const key = (file: string) => readFile(file, 'utf8').catch(() => 'none');
+  if (image.digests[0]!.hex === oldDigest) {
+    expect(await stateOf(site)).toBe('old');
+    if (image.keyFile !== undefined) expect(await key(image.keyFile)).toBe(site.oldKey);
+    return 'old';
+  }
+  const keys = [await key(join(places.nextHandoff, 'disk.key')), await key(join(places.handoff, 'disk.key'))];
+  expect(keys).toContain(site.newKey);
+  if (image.keyFile !== undefined) expect(await key(image.keyFile)).toBe(site.newKey);
+  const bundles = [places.nextBundle, places.bundle].map((folder) => join(folder, 'which'));
+  const found = await Promise.all(bundles.map((file) => readFile(file, 'utf8').catch(() => 'none')));
+  expect(found).toContain('new');
+  return 'new';
+}
+
+/** Nothing lies about, and the other image's key is nowhere. */
+async function expectWhole(site: Site, state: 'old' | 'new'): Promise<void> {
+  await writePolicy(site.directory);
+  expect(await stateOf(site)).toBe(state);
+  const { places } = site;
+  for (const left of [places.nextHandoffFolder, places.nextTargetFolder])
+    expect(existsSync(left), left).toBe(false);
+  const [own, other] = state === 'old' ? [site.oldKey, site.newKey] : [site.newKey, site.oldKey];
+  expect(await filesWith(site.folder, other)).toEqual([]);
+  expect(await filesWith(site.folder, own)).toEqual([join(places.handoff, 'disk.key')]);
+  expect((await stat(join(places.handoff, 'disk.key'))).mode & 0o777).toBe(0o600);
+  const { keyFile } = await registered(site);
+  if (keyFile !== undefined) expect(keyFile).toBe(join(places.handoff, 'disk.key'));
+}
+
+describe.each(kinds)('replacing a %s image under its id', (kind) => {
+  it('changes registry, policy, key, hand-off, bundle and archive, and keeps the old bundle aside', async () => {
+    await using site = await makeSite(kind);
+    useStateOf(site);
+    await replaceIn(site.folder, kind);
+    await expectWhole(site, 'new');
+    expect(await readFile(`${site.places.bundle}.replaced/which`, 'utf8')).toBe('old');
+    expect((await registered(site)).resourcePath).toBe(`keys/root/${site.places.id}.2`);
+  });
+
+  it('leaves all as it was where the policy cannot be written', async () => {
+    await using site = await makeSite(kind);
+    useStateOf(site);
+    await writeFile(join(site.directory, 'policy.rego'), 'package another\n');
+    await expect(replaceIn(site.folder, kind)).rejects.toThrow('cannot update the policy');
+    expect((await registered(site)).digests[0]!.hex).toBe(oldDigest);
+    expect(await readFile(join(site.places.handoff, 'disk.key'), 'utf8')).toBe(site.oldKey);
+    expect(await readFile(join(site.places.bundle, 'which'), 'utf8')).toBe('old');
+  });
+
+  it('stopped after any step of moving, is finished by the next rebuild', async () => {
+    const all: string[] = [];
+    for (let stopAfter = 0; ; stopAfter += 1) {
+      await using site = await makeSite(kind);
+      await decide(site);
+      const done: string[] = [];
+      for await (const step of movingSteps(site.places, site.directory)) {
+        done.push(step);
+        if (done.length > stopAfter) break;
+      }
+      expect(await expectOldOrNew(site)).toBe('new');
+      // Without the marker all has been moved.
+      if (existsSync(site.places.nextHandoffFolder))
+        expect(await endEarlier(site.places, site.directory)).toBe('finished');
+      await expectWhole(site, 'new');
+      if (done.length <= stopAfter) break;
+      all.push(done.at(-1)!);
+    }
+    expect(all).toEqual([
+      'old key gone',
+      'new key in place',
+      'the registry names the key in its place',
+      'hand-off in place',
+      'old bundle aside',
+      'new bundle in place',
+      'archive in place',
+      'second copy of the key gone',
+    ]);
+  });
+
+  it('killed at any moment is the old image or the new one, and the next rebuild makes either whole', async () => {
+    const killedAt = async (event: number) => {
+      await using site = await makeSite(kind);
+      await killedAtEvent(site, kind, event);
+      const state = await expectOldOrNew(site);
+      const outcome = await endEarlier(site.places, site.directory);
+      expect([undefined, state === 'old' ? 'discarded' : 'finished']).toContain(outcome);
+      await expectWhole(site, state);
+      return state;
+    };
+    const moments = await Promise.all([1, 5, 9, 13, 17, 22, 28, 34].map(killedAt));
+    expect(new Set(moments)).toEqual(new Set(['old', 'new']));
+  });
+});
+
+describe('a push', () => {
+  it('first finishes what the registry has decided, so that the old key never gets to the new path', async () => {
+    await using site = await makeSite('production');
+    await decide(site);
+    expect(await readFile(join(site.places.handoff, 'disk.key'), 'utf8')).toBe(site.oldKey);
+    const { signal } = new AbortController();
+    await finishReplacements([join(site.folder, 'handoff')], site.directory, signal);
+    await expectWhole(site, 'new');
+  });
+
+  it('leaves a replacement alone that is still being made', async () => {
+    await using site = await makeSite('production');
+    const { signal } = new AbortController();
+    await finishReplacements([site.places.handoff], site.directory, signal);
+    expect(await isDecided(site.places, site.directory)).toBe(false);
+    expect(await readFile(join(site.places.nextBundle, 'which'), 'utf8')).toBe('new');
+    expect(await stateOf(site)).toBe('old');
+  });
+});
+
+/** Runs the replacement in a process of its own and kills it at the given change below the site's folder, if it comes to that. */
+async function killedAtEvent(site: Site, kind: string, event: number): Promise<void> {
+  const watcher = watch(site.folder, { recursive: true });
+  const worker = spawn(process.execPath, [join(import.meta.dirname, 'worker.ts'), site.folder, kind], {
+    env: { ...process.env, XDG_STATE_HOME: join(site.folder, 'state') },
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  let seen = 0;
+  watcher.on('change', () => {
+    seen += 1;
+    if (seen === event) worker.kill('SIGKILL');
+  });
+  watcher.on('error', () => {}); // a folder that has gone is nothing to watch
+  await new Promise((resolve) => worker.once('close', resolve));
+  watcher.close();
+}
