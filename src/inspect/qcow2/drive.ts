@@ -1,10 +1,11 @@
 import { type Blocks, requireInside } from '../../host/disk/blocks.ts';
+import { parseQcow2Header, type Qcow2Header, qcow2HeaderBytes } from '../../host/disk/qcow2-header.ts';
 import { MalformedError } from '../../host/tar/bytes.ts';
-import { clusterOffset, type Header, headerBytes, parseHeader, secondTable } from './tables.ts';
+import { clusterOffset, secondTable } from './tables.ts';
 
 /** A qcow2 drive's content, read without any tool, wherever its file lies. */
 export interface Drive extends Blocks {
-  header: Header;
+  header: Qcow2Header;
   /** Runs of bytes that were ever written, in order; all else reads as zeros. */
   allocated(): AsyncGenerator<{ offset: number; length: number }>;
 }
@@ -18,7 +19,8 @@ const keptTables = 64;
  * @throws MalformedError where it is no drive of its own
  */
 export async function openQcow2(file: Blocks): Promise<Drive> {
-  const header = parseHeader(await file.read(0, Math.min(headerBytes, file.size)));
+  const header = parseQcow2Header(await file.read(0, Math.min(qcow2HeaderBytes, file.size)));
+  if (header.backingName !== undefined) throw new MalformedError('it names a backing file');
   const { clusterBytes, virtualBytes, l1Entries, l1Table } = header;
   const first = await file.read(l1Table, l1Entries * 8);
   const entriesPerTable = clusterBytes / 8;

@@ -18,6 +18,8 @@ async function drive(change: (header: Buffer) => void = () => {}): Promise<strin
   header.writeUInt32BE(3, 4);
   header.writeUInt32BE(16, 20);
   header.writeBigUInt64BE(2n ** 30n, 24);
+  header.writeUInt32BE(2, 36);
+  header.writeBigUInt64BE(0x30000n, 40);
   header.writeUInt32BE(104, 100);
   change(header);
   const file = join(folder, `${Math.random()}.qcow2`);
@@ -25,8 +27,16 @@ async function drive(change: (header: Buffer) => void = () => {}): Promise<strin
   return file;
 }
 
-test('a plain header gives version and size', async () => {
-  expect(await readQcow2Header(await drive())).toEqual({ version: 3, virtualBytes: 2 ** 30, snapshots: 0 });
+test('a plain header gives version, sizes and the place of its first table', async () => {
+  expect(await readQcow2Header(await drive())).toEqual({
+    version: 3,
+    virtualBytes: 2 ** 30,
+    clusterBytes: 2 ** 16,
+    l1Table: 0x30000,
+    l1Entries: 2,
+    snapshots: 0,
+    backingName: undefined,
+  });
 });
 
 test.each<[string, (header: Buffer) => void, RegExp]>([
@@ -39,6 +49,7 @@ test.each<[string, (header: Buffer) => void, RegExp]>([
   ['version 4', (header) => header.writeUInt32BE(4, 4), /version is 4/],
   ['another magic', (header) => header.write('KDMV', 0), /not a qcow2 drive/],
   ['clusters of 2^40 bytes', (header) => header.writeUInt32BE(40, 20), /2\^40/],
+  ['a first table that is too small', (header) => header.writeUInt32BE(1, 36), /has 1 entries, and 2 are/],
   ['a size beyond every drive', (header) => header.writeBigUInt64BE(2n ** 63n, 24), /claims/],
 ])('a drive with %s is refused', async (_, change, message) => {
   await expect(readQcow2Header(await drive(change))).rejects.toThrow(message);
