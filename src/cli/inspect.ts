@@ -1,3 +1,4 @@
+import { recordOfBundle } from '../build/record/of-bundle.ts';
 import { cacheRoot } from '../build/settings.ts';
 import { manifestOf, openSource } from '../bundle/index.ts';
 import { openCache } from '../graph/cache.ts';
@@ -38,11 +39,13 @@ export async function inspectCommand(bundle: string, flags: InspectFlags): Promi
   }
   const key = flags.key === undefined ? undefined : await readKeyFile(flags.key);
   await using source = await openSource(bundle, { signal });
-  const { id, kind } = await manifestOf(source);
-  const { directory } = await placeOfKind(kind, flags);
+  const manifest = await manifestOf(source);
+  const { id, kind } = manifest;
+  const { directory, handoffFolder } = await placeOfKind(kind, flags);
   const record = (await readRegistry(directory))?.images.find((image) => image.id === id);
+  const builtOn = (await recordOfBundle(bundle, manifest, handoffFolder))?.inputs.base;
   const cache = openCache(await cacheRoot());
-  const summary = await summarise(source, { key, record, cache, signal });
+  const summary = await summarise(source, { key, record, builtOn, cache, signal });
   key?.wipe();
   process.stdout.write(`${print(summary, flags, bom)}\n`);
 }
@@ -130,13 +133,18 @@ function portsText(ports: readonly number[] | undefined): string {
   return ports.length === 0 ? 'none' : ports.join(', ');
 }
 
+const doubts: Readonly<Record<PackageSummary['from'], string>> = {
+  sealed: '',
+  record: ', by the build record; --key proves it',
+  cache: ', by a base in the cache with the same kernel and size; --key proves it',
+  unknown: '',
+};
+
 function packagesText(name: string, summary: PackageSummary): string {
   const { from, packages, distribution } = summary;
   if (from === 'unknown') return remarkOf(name, summary);
   const system =
     distribution === undefined ? '' : ` of ${distribution.id} ${distribution.version ?? ''}`.trimEnd();
   const unread = summary.unread.length === 0 ? '' : `; not read: ${summary.unread.join(', ')}`;
-  const doubt =
-    from === 'cache' ? ', by a base in the cache with the same kernel and size; --key proves it' : '';
-  return `${packages.length}${system}${unread}${doubt}`;
+  return `${packages.length}${system}${unread}${doubts[from]}`;
 }

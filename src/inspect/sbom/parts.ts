@@ -52,6 +52,8 @@ export function remarkOf(name: string, { from, unread }: Pick<PackageSummary, 'f
     return `The packages of the ${name} are not known: they are sealed, and only the disk key (--key) shows them.`;
   if (from === 'cache')
     return `The packages of the ${name} are those of a base in the cache with the same kernel and size; only the disk key (--key) proves it.`;
+  if (from === 'record')
+    return `The packages of the ${name} are those of the base that the build record names; only the disk key (--key) proves it.`;
   const missing =
     unread.length === 0 ? '' : ` A database that is not read is there as well: ${unread.join(', ')}.`;
   return `The packages of the ${name} are those of its package databases in the sealed drive; what no package manager installed is not listed.${missing}`;

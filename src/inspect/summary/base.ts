@@ -6,23 +6,36 @@ import { sha256File } from '../../host/files.ts';
 import type { SealedSegment } from '../initrd/sealed.ts';
 import { type InstalledPackage, listedPackages } from '../packages/package.ts';
 
-/** The base that a bundle was most likely made of, by what shows without the key. */
-export interface LikelyBase {
+/** The base that a bundle was made of, as far as that shows without the key. */
+export interface KnownBase {
   id: string;
   origin: string;
-  packages: InstalledPackage[];
+  /** Undefined where the base is not in the cache any more. */
+  packages: InstalledPackage[] | undefined;
+}
+
+/** A base as the build record names it. */
+export type RecordedBase = Pick<KnownBase, 'id' | 'origin'>;
+
+/** The base that a build record names, with its packages where the cache still has it. */
+export async function recordedBase({ id, origin }: RecordedBase, cache: Cache): Promise<KnownBase> {
+  for (const base of await knownBases(cache, id)) {
+    const list = await readFile(base.packages, 'utf8').catch(() => undefined);
+    if (base.id === id && list !== undefined) return { id, origin, packages: listedPackages(list) };
+  }
+  return { id, origin, packages: undefined };
 }
 
 /**
- * Finds a base in the cache with the bundle's kernel and with a squashfs as long as the bundle's. A bundle does not name its base; only
- * the key proves which it is.
+ * Finds a base in the cache with the bundle's kernel and with a squashfs as long as the bundle's, for a bundle whose build record is not
+ * here. A bundle does not name its base; only the key proves which it is.
  * @returns undefined where none fits, or several that hold different packages
  */
 export async function likelyBase(
   { files }: Manifest,
   segment: SealedSegment | undefined,
   cache: Cache,
-): Promise<LikelyBase | undefined> {
+): Promise<KnownBase | undefined> {
   const fitting: { base: Base; list: string }[] = [];
   for (const base of await knownBases(cache, '')) {
     if (segment === undefined) break;

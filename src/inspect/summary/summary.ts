@@ -8,15 +8,18 @@ import type { SealedSegment } from '../initrd/sealed.ts';
 import { type Inside, lookInside } from '../inside.ts';
 import { openPayload } from '../opened.ts';
 import { layerPackages, type PackageReport } from '../packages/layers.ts';
-import { likelyBase } from './base.ts';
+import { likelyBase, type RecordedBase, recordedBase } from './base.ts';
 import { type DriveSummary, driveSummaries } from './drives.ts';
 import { portsOf, type SealedPorts } from './ports.ts';
 import { type WorkloadSummary, workloadOf } from './workload.ts';
 
 /** Packages of a part of the bundle, and how they are known. */
 export interface PackageSummary extends PackageReport {
-  /** `sealed`: read from the sealed drive; `cache`: those of a base in the cache that fits; `unknown`: there is no telling. */
-  from: 'sealed' | 'cache' | 'unknown';
+  /**
+   * `sealed`: read from the sealed drive; `record`: those of the base that the build record names; `cache`: those of a base in the
+   * cache that fits; `unknown`: there is no telling.
+   */
+  from: 'sealed' | 'record' | 'cache' | 'unknown';
 }
 
 /** What a bundle holds. Undefined is what cannot be known from it. */
@@ -44,6 +47,8 @@ export interface SummaryOptions {
   /** The disk key; without it nothing of the sealed drive is read. */
   key?: Secret | undefined;
   record?: BundleSummary['record'];
+  /** The base that the build record of this bundle names, where it is at hand. */
+  builtOn?: RecordedBase | undefined;
   /** Where bases are looked for. */
   cache: Cache;
   signal?: AbortSignal | undefined;
@@ -56,7 +61,7 @@ const unknown: PackageSummary = { from: 'unknown', packages: [], distribution: u
  * @throws UserError where it is no bundle, or where a key was given that does not open it
  */
 export async function summarise(source: BundleSource, options: SummaryOptions): Promise<BundleSummary> {
-  const { key, record, cache, signal } = options;
+  const { key, record, builtOn, cache, signal } = options;
   const manifest = await manifestOf(source);
   const inside = await lookInside(source, { key, signal });
   const sealed = 'value' in inside.sealed ? inside.sealed.value : undefined;
@@ -76,10 +81,14 @@ export async function summarise(source: BundleSource, options: SummaryOptions): 
     imagePackages: unknown,
   };
   if (key !== undefined) return { ...summary, ...(await sealedParts(source, inside, cache, signal)) };
-  const base = await likelyBase(manifest, summary.segments[0], cache);
+  const base = builtOn
+    ? await recordedBase(builtOn, cache)
+    : await likelyBase(manifest, summary.segments[0], cache);
   if (base === undefined) return summary;
   const { id, origin, packages } = base;
-  return { ...summary, base: { id, origin }, basePackages: { ...unknown, from: 'cache', packages } };
+  if (packages === undefined) return { ...summary, base: { id, origin } };
+  const from = builtOn ? 'record' : 'cache';
+  return { ...summary, base: { id, origin }, basePackages: { ...unknown, from, packages } };
 }
 
 function vaultBytes({ sealed, rootDrive }: Inside): number | undefined {

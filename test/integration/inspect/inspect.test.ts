@@ -1,10 +1,13 @@
 import { execFile, execFileSync } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { writeBuildRecord } from '../../../src/build/record/file.ts';
+import type { BuildRecord } from '../../../src/build/record/schema.ts';
 import { packBundle } from '../../../src/bundle/index.ts';
+import { recordOf } from '../../unit/build/rebuild/record.ts';
 import { makeSealedBundle, type SealedBundle } from './sealed-bundle.ts';
 
 const cvm = join(import.meta.dirname, '../../../src/cli/main.ts');
@@ -129,6 +132,48 @@ test('an archive is shown as the folder is, and nothing that drives a terminal',
   const [one, other] = [await inspect(bundle.folder, '--key', key), await inspect(archive, '--key', key)];
   expect(other.stdout).toBe(one.stdout);
   expect(one.stdout).not.toMatch(/[^\P{Cc}\n]/u);
+});
+
+describe('the base without the key', () => {
+  const id = 'b'.repeat(64);
+  const handoff = () => join(top, 'handoff', `cvm_${bundle.manifest.id}`);
+  const record = (changes: Partial<BuildRecord> = {}) =>
+    writeBuildRecord(handoff(), {
+      ...recordOf(),
+      id: bundle.manifest.id,
+      created: bundle.manifest.created,
+      ...changes,
+    });
+  beforeEach(async () => {
+    // The bundle where a build leaves it: target/ beside handoff/.
+    await cp(bundle.folder, inTarget(), { recursive: true });
+  });
+  afterEach(async () => {
+    for (const name of ['target', 'handoff', 'cache'])
+      await rm(join(top, name), { recursive: true, force: true });
+  });
+  const inTarget = () => join(top, 'target', `cvm_${bundle.manifest.id}`);
+
+  test('is that of the build record beside the bundle, with its packages where the cache has it', async () => {
+    await record({ inputs: { ...recordOf().inputs, base: { id, origin: 'Debian 12 of a test' } } });
+    expect((await inspect(inTarget())).stdout).toMatch(/^base +bbbbbbbbbbbb Debian 12 of a test$/m);
+    expect((await inspect(inTarget())).stdout).toMatch(/^base packages +.* are not known/m);
+    const entry = join(top, 'cache/cvm-builder/base', 'e'.repeat(64));
+    await mkdir(entry, { recursive: true, mode: 0o700 });
+    await chmod(join(top, 'cache/cvm-builder'), 0o700);
+    await writeFile(join(entry, 'meta.json'), JSON.stringify({ id, origin: 'the cache' }));
+    await writeFile(join(entry, 'packages.tsv'), 'crun\t1.8-1\nsystemd\t252-1\n');
+    const { stdout } = await inspect(inTarget());
+    expect(stdout).toMatch(/^base packages +2, by the build record; --key proves it$/m);
+  });
+
+  test.each([
+    ['of another build of the same id', () => record({ created: '2001-01-01T00:00:00.000Z' })],
+    ['that others may write to', () => record().then(() => chmod(join(handoff(), 'build.json'), 0o666))],
+  ])('is not that of a record %s', async (_, write) => {
+    await write();
+    expect((await inspect(inTarget())).stdout).toMatch(/^base +not known$/m);
+  });
 });
 
 test('leaves no plaintext behind', async () => {
