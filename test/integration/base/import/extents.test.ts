@@ -85,9 +85,9 @@ describe('an extent tree', () => {
       ]),
     });
     expect(found).toEqual([
-      { logical: 0, physical: 100, count: 10 },
-      { logical: 30, physical: 300, count: 5 },
-      { logical: 900, physical: 400, count: 200 },
+      { logical: 0, physical: 100, count: 10, written: true },
+      { logical: 30, physical: 300, count: 5, written: true },
+      { logical: 900, physical: 400, count: 200, written: true },
     ]);
     expect(await runs(nodeOf(0, [], 60))).toEqual([]);
   });
