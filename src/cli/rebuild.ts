@@ -6,6 +6,7 @@ import { compareInputs, type InputState, refuseUnasked } from '../build/rebuild/
 import { type FoundRecord, findBuildRecord } from '../build/rebuild/find.ts';
 import { type Choice, type InputName, inputNames } from '../build/rebuild/inputs.ts';
 import { type PartRow, partRows } from '../build/rebuild/parts.ts';
+import { keyBrokerChange } from '../build/rebuild/replace-image.ts';
 import { rebuildSettings } from '../build/rebuild/settings.ts';
 import { build, buildOptions } from '../build.ts';
 import { exitStatus, UserError } from '../host/errors.ts';
@@ -56,8 +57,9 @@ export async function rebuildCommand(named: string, flags: RebuildFlags): Promis
     for (const warning of settings.warnings) report.warn(warning);
     const options = buildOptions(settings);
     const states = await compareInputs({ record, settings, choice, cache: options.cache, signal });
+    const kept = settings.replaces?.keepId;
     const rows = partRows(states, {
-      keepId: flags.keepId ?? false,
+      keepId: kept && { keyBroker: await keyBrokerChange(settings, record.id, kept.resource) },
       builderBefore: record.builder_version,
       builderNow: packageJson.version,
     });

@@ -22,7 +22,12 @@ const settings: readonly InputName[] = ['cc-config', 'builder', 'startup-kit', '
 /** What changes in a bundle that is built again, and why. */
 export function partRows(
   states: readonly InputState[],
-  about: { keepId: boolean; builderBefore: string; builderNow: string },
+  about: {
+    /** For `--keep-id`: what changes at the key broker. */
+    keepId?: { keyBroker: string } | undefined;
+    builderBefore: string;
+    builderNow: string;
+  },
 ): PartRow[] {
   const differing = new Set(states.filter(({ state }) => state !== 'same').map(({ name }) => name));
   const reasons = (inputs: readonly InputName[]) => inputs.filter((name) => differing.has(name));
@@ -54,5 +59,8 @@ export function partRows(
     about.keepId
       ? { part: 'id', fate: 'reused', why: '--keep-id' }
       : { part: 'id', fate: 'made anew', why: '--keep-id keeps it' },
+    ...(about.keepId
+      ? [{ part: 'policy and key', fate: 'made anew', why: about.keepId.keyBroker } satisfies PartRow]
+      : []),
   ];
 }

@@ -34,7 +34,7 @@ export async function replaceImage(
   const { keyFile } = await writeHandoff(places.nextHandoff, { record, key });
   const registered = settings.kind === 'development' ? { ...record, keyFile } : record;
   const overlap = await overlaps(settings);
-  const oldKeyIsOut = (await findKeyFiles([settings.handoffFolder], record.id)).whole.length === 0;
+  const oldKeyIsOut = await keyIsOut(settings, record.id);
   // A policy that would be refused is found out before the registry changes.
   await writePolicy(directory, { ...policyOptions, signal });
   let before: ImageRecord | undefined;
@@ -71,4 +71,30 @@ export async function replaceImage(
 async function overlaps(settings: BuildSettings): Promise<boolean> {
   if (settings.kind === 'development' || settings.builder.kbs.push === 'script') return false;
   return (await automaticAccess(settings, settings.binaries)) !== undefined;
+}
+
+/** Whether an image's key has left this machine: a push removes its file once the key broker has it. */
+async function keyIsOut({ handoffFolder }: BuildSettings, id: string): Promise<boolean> {
+  return (await findKeyFiles([handoffFolder], id)).whole.length === 0;
+}
+
+/**
+ * What changes at the key broker when an image takes the place of one with its id, in words.
+ * @param resource path of the new key
+ */
+export async function keyBrokerChange(
+  settings: BuildSettings,
+  id: string,
+  resource: string,
+): Promise<string> {
+  const { kind, builder } = settings;
+  if (kind === 'development') return 'the development key broker reads both from the registry';
+  const access = await automaticAccess(settings, settings.binaries);
+  const byHand = `to be stored by you: the policy with the new digests alone, and the new key at ${resource}`;
+  if (access === undefined) return byHand;
+  if (builder.kbs.push === 'script')
+    return `pushed by your script: the policy with the new digests alone, and the new key to ${resource}`;
+  return (await keyIsOut(settings, id))
+    ? `pushed: the policy with old and new digests, the new key to ${resource}, the policy again without the old digests; then the old key is removed`
+    : `pushed: the policy with the new digests alone, and the new key to ${resource}; the old key was never pushed`;
 }

@@ -5,8 +5,15 @@ import { pushImages } from '../../build/push.ts';
 import { exitStatus, hasCode, UserError } from '../../host/errors.ts';
 import { shellLine } from '../../host/run.ts';
 import { handleSignals } from '../../host/signals.ts';
-import { describePush, planPush, productionRegistry, pushScriptName } from '../../kbs/client/index.ts';
-import { policyPath, writePolicy } from '../../kbs/index.ts';
+import {
+  describePush,
+  type PushPlan,
+  planPush,
+  productionRegistry,
+  pushScriptName,
+} from '../../kbs/client/index.ts';
+import { policyPath, type Registry, writePolicy } from '../../kbs/index.ts';
+import { composePolicy } from '../../kbs/policy/index.ts';
 import { clip, oneLine } from '../../report/text.ts';
 import { type CommandPlace, commandPlace, type DirectoryFlags } from './directory.ts';
 
@@ -61,8 +68,20 @@ async function showPlan(
   const lines =
     place.builder.kbs.push === 'script'
       ? [shellLine(join(place.directory, pushScriptName), args)]
-      : describePush(plan, access.url);
+      : describePush(plan, access.url, await policyAfter(place, registry, plan));
   for (const line of lines) process.stdout.write(`${line.startsWith('  ') ? '  ' : ''}${shown(line)}\n`);
+}
+
+/** The policy that a push sends last: that of the registry without what images were before that got a new key. */
+async function policyAfter(place: CommandPlace, { images }: Registry, { policy, replaced }: PushPlan) {
+  if (replaced.length === 0) return policy;
+  const ids = new Set(replaced.map(({ id }) => id));
+  const after = images.map((image) => {
+    const { previous: _, ...present } = image;
+    return ids.has(image.id) ? present : image;
+  });
+  const { minTcb } = place.policyOptions;
+  return { path: policy.path, text: (await composePolicy(policy.path, policy.text, after, minTcb)).text };
 }
 
 async function currentPolicy({ directory, policyOptions }: CommandPlace, signal: AbortSignal) {

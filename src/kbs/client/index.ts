@@ -7,7 +7,7 @@ export { type FirstContact, firstContact } from './first-contact.ts';
 export { type Kbs, type KbsOptions, openKbs } from './kbs.ts';
 export { destroyKeyFile, findKeyFiles } from './key-files.ts';
 export { type Pushed, type PushInput, push } from './push.ts';
-export { describePush, planPush, productionRegistry } from './push-plan.ts';
+export { describePush, type PushPlan, planPush, productionRegistry } from './push-plan.ts';
 export { pushScriptName, runPushScript } from './push-script.ts';
 export { pushTurn } from './push-turn.ts';
 export { refuseUnsafe } from './refuse-unsafe.ts';

@@ -1,12 +1,13 @@
 import { createHash } from 'node:crypto';
 import { exitStatus, UserError } from '../../host/errors.ts';
 import { referenceValues } from '../handoff.ts';
+import { takenBack } from '../registry/previous.ts';
 import type { ImageRecord } from '../registry/record.ts';
 import { type Registry, readRegistry, registryPath } from '../registry/registry.ts';
 import { rvpsMessage } from '../rvps.ts';
 import type { KbsRequest } from './connection.ts';
 import { diskKeyBytes, findKeyFiles } from './key-files.ts';
-import { policyRequest, referenceValuesRequest, resourceRequest } from './requests.ts';
+import { deletionRequest, policyRequest, referenceValuesRequest, resourceRequest } from './requests.ts';
 
 /** The policy text to push and the file it is in. */
 export interface PolicyText {
@@ -36,6 +37,8 @@ export interface PushPlan {
   leftOver: string[];
   /** What killed builds left of keys of active images of which there is no whole one. */
   unfinished: string[];
+  /** Images that lose what they were before, once the KBS has their new keys. */
+  replaced: ReturnType<typeof takenBack>;
 }
 
 /**
@@ -87,6 +90,10 @@ export async function planPush(
     active: active.length,
     leftOver,
     unfinished: unfinishedOnly,
+    replaced: takenBack(
+      images,
+      keys.map(({ image }) => image.id),
+    ),
   };
 }
 
@@ -100,25 +107,38 @@ export function joinedValues(images: readonly ImageRecord[]): Record<string, unk
   };
 }
 
-/** What a push would send, in words and in order; no secret is read for it, and nothing is contacted. */
-export function describePush(plan: PushPlan, url: string): string[] {
-  const { policy, keys } = plan;
-  const sha256 = createHash('sha256').update(policy.text).digest('hex');
-  const bytes = Buffer.byteLength(policy.text);
+/**
+ * What a push would send, in words and in order; no secret is read for it, and nothing is contacted.
+ * @param after the policy without what is taken back; where nothing is, it is not asked for
+ */
+export function describePush(plan: PushPlan, url: string, after: PolicyText = plan.policy): string[] {
+  const { policy, keys, replaced } = plan;
   const head = ({ method, path, contentType, body }: KbsRequest) => [
     `${method} ${url}${path}`,
-    `  Content-Type: ${contentType}, ${body?.byteLength} bytes`,
+    ...(body === undefined ? [] : [`  Content-Type: ${contentType}, ${body.byteLength} bytes`]),
     "  Authorization: Bearer <the administrator's token, not shown>",
   ];
+  const policyLines = ({ path, text }: PolicyText, which: string) => [
+    ...head(policyRequest(text)),
+    `  ${which} ${path}, ${Buffer.byteLength(text)} bytes, SHA-256 ${sha256(text)}`,
+  ];
   return [
-    ...head(policyRequest(policy.text)),
-    `  policy ${policy.path}, ${bytes} bytes, SHA-256 ${sha256}`,
+    ...policyLines(policy, 'policy'),
     ...keys.flatMap(({ image, file, copies, unfinished }) => [
       ...head(resourceRequest(image.resourcePath, Buffer.alloc(diskKeyBytes))),
       `  <disk key, ${diskKeyBytes} bytes, not shown>, from ${file}, which is then overwritten and removed`,
       ...[...copies, ...unfinished].map((copy) => `  and so is ${copy}`),
     ]),
+    ...(replaced.length === 0
+      ? []
+      : policyLines(after, 'policy without the earlier digests of these images,')),
+    ...replaced.flatMap(({ id, previous }) => [
+      ...head(deletionRequest(previous.resourcePath)),
+      `  earlier key of ${id}; a KBS that cannot delete gets random bytes in its place`,
+    ]),
     ...head(referenceValuesRequest(rvpsMessage(plan.referenceValues))),
     `  reference values of ${plan.active} active images, in place of all that were there`,
   ];
 }
+
+const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');

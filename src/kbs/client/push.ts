@@ -1,4 +1,4 @@
-import { forgetPrevious, retirePrevious } from '../registry/previous.ts';
+import { forgetPrevious, retirePrevious, takenBack } from '../registry/previous.ts';
 import { rvpsMessage } from '../rvps.ts';
 import { type Kbs, type KbsOptions, openKbs } from './kbs.ts';
 import { destroyKeyFile, readKeyCopies } from './key-files.ts';
@@ -106,16 +106,14 @@ async function takeBackEarlier(
   { policyDirectory, policy, signal, note }: PushInput,
 ): Promise<void> {
   const { images } = await productionRegistry(policyDirectory);
-  const replaced = images.filter(
-    ({ status, previous }) => status === 'active' && previous?.status === 'retired',
-  );
+  const replaced = takenBack(images, []);
   if (replaced.length === 0) return;
   await pushPolicy(kbs, { policy: await policy() }, note);
   for (const { id, previous } of replaced) {
-    const removal = await removeKey(kbs, previous!);
+    const removal = await removeKey(kbs, previous);
     await forgetPrevious(policyDirectory, id, signal);
     note(
-      `the earlier digests of ${id} have no right any more; its earlier key at ${previous!.resourcePath} was ${removal}`,
+      `the earlier digests of ${id} have no right any more; its earlier key at ${previous.resourcePath} was ${removal}`,
     );
   }
 }

@@ -32,6 +32,11 @@ export function referenceValuesRequest(message: RvpsMessage): KbsRequest {
   return post('reference-value', JSON.stringify(message), json);
 }
 
+/** The request that deletes a resource. @throws Error for an illegal path. */
+export function deletionRequest(path: string): KbsRequest {
+  return { method: 'DELETE', path: `${apiRoot}/resource/${checkedPath(path)}` };
+}
+
 /** Stores the resource policy. @throws KbsFailure */
 export async function setResourcePolicy(kbs: Kbs, text: string): Promise<void> {
   const doing = 'store the policy';
@@ -80,7 +85,7 @@ export async function setResource(kbs: Kbs, path: string, secret: Secret): Promi
  */
 export async function deleteResource(kbs: Kbs, path: string): Promise<void> {
   const doing = `delete the key ${path}`;
-  const request: KbsRequest = { method: 'DELETE', path: `${apiRoot}/resource/${checkedPath(path)}` };
+  const request = deletionRequest(path);
   expectEmpty(doing, kbs, await kbs.ask({ operation: 'delete-resource', doing, request }));
 }
 

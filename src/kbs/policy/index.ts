@@ -3,7 +3,7 @@ export { type Adoption, adopt, planAdoption } from './adopt.ts';
 export { digestEncodings, policyEntry } from './entry.ts';
 export { formatFinding, type LintFinding } from './lint.ts';
 export { lintFile } from './lint-file.ts';
-export { type MinimumTcb, policyPath, type WrittenPolicy, writePolicy } from './policy.ts';
+export { composePolicy, type MinimumTcb, policyPath, type WrittenPolicy, writePolicy } from './policy.ts';
 export { readPolicy } from './policy-file.ts';
 export { findRegoEngine } from './rego-engine.ts';
 export { tryPolicy } from './self-test.ts';

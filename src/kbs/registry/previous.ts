@@ -15,6 +15,21 @@ export function asPrevious({ resourcePath, digests, adopted, builtAt }: ImageRec
   };
 }
 
+/**
+ * Images that were built again under their id, and whose earlier right a push takes back once the key broker has their keys:
+ * those whose new key it brings, and those of which an earlier push was cut off after that.
+ * @param brought ids of the images whose keys the push brings
+ */
+export function takenBack(
+  images: readonly ImageRecord[],
+  brought: readonly string[],
+): (ImageRecord & { previous: PreviousImage })[] {
+  const over = (image: ImageRecord): image is ImageRecord & { previous: PreviousImage } =>
+    image.status === 'active' &&
+    (image.previous?.status === 'retired' || (image.previous !== undefined && brought.includes(image.id)));
+  return images.filter(over);
+}
+
 /** Takes the right to its key from what an image was before; its key has yet to be removed at the key broker. */
 export async function retirePrevious(directory: string, id: string, signal: AbortSignal): Promise<void> {
   await replaceRecord(

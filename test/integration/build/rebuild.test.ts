@@ -93,6 +93,12 @@ describe('cvm rebuild --plan', () => {
     expect(stdout).toMatch(/^Initrd, generic part +to be made/m);
   });
 
+  it('says what --keep-id changes at the key broker', async () => {
+    const { stdout } = await rebuild(first, '--plan', '--keep-id');
+    expect(stdout).toMatch(/^id +reused +--keep-id$/m);
+    expect(stdout).toMatch(/^policy and key +made anew +the development key broker reads both/m);
+  });
+
   it('has one clear error for what is no image, no input and no bundle', async () => {
     for (const args of [
       ['0'.repeat(12)],

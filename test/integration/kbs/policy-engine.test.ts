@@ -5,6 +5,7 @@ import { which } from '../../../src/host/tools.ts';
 import { allowedByPolicy } from '../../../src/kbs/dev-kbs/judge.ts';
 import { policyPath, writePolicy } from '../../../src/kbs/policy/policy.ts';
 import { fillPolicy } from '../../../src/kbs/policy/text.ts';
+import { asPrevious } from '../../../src/kbs/registry/previous.ts';
 import { digestOf, imageOf } from '../../unit/kbs/records.ts';
 import { ask, fixture, handshake, refusalOf } from './development-kbs.ts';
 
@@ -54,6 +55,32 @@ describe.skipIf(opa === '')('the generated policy, judged by Open Policy Agent',
     const sample = { svn: '1', launch_digest: 'abcde', measurement: digestOf('image 1') };
     const input = { submods: { cpu0: { 'ear.veraison.annotated-evidence': { sample } } } };
     expect(await allowedByPolicy(opa, policy, one, input)).toBe(false);
+  });
+
+  describe('of an image that was built again under its id', () => {
+    const old = imageOf(1);
+    const present = {
+      ...imageOf(1, { resourcePath: `${one}.2` }),
+      digests: [{ ...old.digests[0]!, hex: digestOf('again') }],
+    };
+    const during = fillPolicy(template, [{ ...present, previous: asPrevious(old) }, imageOf(2)]);
+    const after = fillPolicy(template, [present, imageOf(2)]);
+    const retired = { ...asPrevious(old), status: 'retired' as const };
+
+    test('opens to each its own key until the new one is there, and to nobody the other', async () => {
+      expect(await judge(one, claims('image 1'), during)).toBe(true);
+      expect(await judge(`${one}.2`, claims('again'), during)).toBe(true);
+      expect(await judge(`${one}.2`, claims('image 1'), during)).toBe(false);
+      expect(await judge(one, claims('again'), during)).toBe(false);
+    });
+
+    test('opens nothing to the old one afterwards, and leaves others alone', async () => {
+      expect(fillPolicy(template, [{ ...present, previous: retired }, imageOf(2)])).toBe(after);
+      expect(await judge(`${one}.2`, claims('again'), after)).toBe(true);
+      for (const path of [one, `${one}.2`]) expect(await judge(path, claims('image 1'), after)).toBe(false);
+      expect(await judge(one, claims('again'), after)).toBe(false);
+      expect(await judge(two, claims('image 2'), after)).toBe(true);
+    });
   });
 
   test('denied: everything, without images', async () => {

@@ -1,6 +1,8 @@
+import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
+import { policyPushCommand } from '../../../src/cli/policy/push.ts';
 import { newDiskKey } from '../../../src/host/secret.ts';
 import { push } from '../../../src/kbs/client/push.ts';
 import { writeHandoff } from '../../../src/kbs/handoff.ts';
@@ -8,7 +10,7 @@ import { policyPath, writePolicy } from '../../../src/kbs/policy/policy.ts';
 import { asPrevious } from '../../../src/kbs/registry/previous.ts';
 import { readRegistry, replaceRecord } from '../../../src/kbs/registry/registry.ts';
 import { digestOf } from '../../unit/kbs/records.ts';
-import { type AdminSite, adminSite } from './client-admin.ts';
+import { type AdminSite, adminSite, builderFile } from './client-admin.ts';
 
 const changes = (log: readonly string[]) =>
   log.flatMap((line) => {
@@ -32,6 +34,17 @@ async function builtAgain(site: AdminSite) {
   }));
   site.log.length = 0;
   return { old: image, oldKey, record, key: key.reveal().toString() };
+}
+
+/** What `cvm policy push --dry-run` prints. */
+async function dryRun(site: AdminSite): Promise<string> {
+  const written = vi.spyOn(process.stdout, 'write').mockReturnValue(true);
+  try {
+    await policyPushCommand({ config: await builderFile(site), dryRun: true });
+    return written.mock.calls.map(([text]) => String(text)).join('');
+  } finally {
+    written.mockRestore();
+  }
 }
 
 const resourceAt = async (site: AdminSite, path: string) =>
@@ -68,6 +81,33 @@ describe.each([
     expect(changes(site.log).at(-1)).toBe('POST /kbs/v0/reference-value');
     expect(await site.kbs.received.policy()).toBe(await readFile(policyPath(site.policyDirectory), 'utf8'));
     expect(await resourceAt(site, record.resourcePath)).toBe(key);
+  });
+
+  test('is shown beforehand with its second policy, and sends just that', async () => {
+    await using site = await adminSite({ era });
+    const { old, key } = await builtAgain(site);
+    await writePolicy(site.policyDirectory);
+    const shown = await dryRun(site);
+    expect(site.log).toEqual([]);
+    expect(shown).not.toContain(key);
+    const planned = [...shown.matchAll(/^(POST|DELETE) (\S+)$/gm)].map(
+      ([, method, url]) => `${method} ${url!.replace(site.kbs.url, '')}`,
+    );
+    const digests = [...shown.matchAll(/, SHA-256 ([0-9a-f]{64})$/gm)].map(([, hex]) => hex);
+    const sent: string[] = [];
+    const policy = async () => {
+      const written = await writePolicy(site.policyDirectory);
+      sent.push(createHash('sha256').update(written.text).digest('hex'));
+      return written;
+    };
+    await push(site.pushInput({ policy }));
+    expect(digests).toEqual(sent);
+    // A KBS that cannot delete gets random bytes in the place of the key.
+    const removal = era === 'main' ? 'DELETE' : 'POST';
+    expect(planned.map((line) => line.replace('DELETE', removal))).toEqual(changes(site.log));
+    expect(planned).toContain(`DELETE /kbs/v0/resource/${old.resourcePath}`);
+    // Nothing is left to be taken back.
+    expect([...(await dryRun(site)).matchAll(/resource-policy$/gm)]).toHaveLength(1);
   });
 
   test('never gives an old digest a right to the new key, nor a new one to the old', async () => {

@@ -1,14 +1,16 @@
 import { spawn } from 'node:child_process';
 import { existsSync, watch } from 'node:fs';
-import { readFile, stat, writeFile } from 'node:fs/promises';
+import { readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { keyBrokerChange } from '../../../../src/build/rebuild/replace-image.ts';
 import {
   endEarlier,
   finishReplacements,
   isDecided,
   movingSteps,
 } from '../../../../src/build/rebuild/replacement.ts';
+import type { BuildSettings } from '../../../../src/build/settings.ts';
 import { Secret } from '../../../../src/host/secret.ts';
 import { readRegistry, writeHandoff, writePolicy } from '../../../../src/kbs/index.ts';
 import { replaceRecord } from '../../../../src/kbs/registry/registry.ts';
@@ -145,6 +147,35 @@ describe.each(kinds)('replacing a %s image under its id', (kind) => {
     for (const part of [0, 0.15, 0.3, 0.45, 0.6, 0.75, 0.85, 0.95])
       moments.push(await killedAt(1 + Math.floor(part * changes)));
     expect(new Set(moments)).toEqual(new Set(['old', 'new']));
+  });
+});
+
+describe('the plan of a replacement of a production image', () => {
+  const resource = 'keys/root/0.2';
+  const said = (site: Site, kbs: object, binaries?: string) =>
+    keyBrokerChange(
+      {
+        kind: 'production',
+        handoffFolder: join(site.folder, 'handoff'),
+        binaries,
+        builderFolder: site.folder,
+        builder: { kbs: { push: 'auto', url: 'http://127.0.0.1:8999', ...kbs } },
+      } as unknown as BuildSettings,
+      site.places.id,
+      resource,
+    );
+
+  it('tells of the second policy where the old key is out, and by whom all is pushed', async () => {
+    await using site = await makeSite('production');
+    const adminKey = join(site.folder, 'admin.key');
+    await writeFile(adminKey, 'a key', { mode: 0o600 });
+    expect(await said(site, { push: 'never' })).toMatch(/^to be stored by you: .*keys\/root\/0\.2$/);
+    expect(await said(site, { push: 'script' })).toMatch(/^pushed by your script/);
+    expect(await said(site, { adminKey })).toMatch(/new digests alone.*the old key was never pushed$/);
+    await rm(join(site.places.handoff, 'disk.key'));
+    expect(await said(site, { adminKey })).toMatch(
+      /^pushed: the policy with old and new .*, the policy again without the old digests; then the old key is removed$/,
+    );
   });
 });
 
