@@ -6,6 +6,7 @@ import { openReport } from '../../report/report.ts';
 import { bytesText } from '../../report/text.ts';
 import { parseOwner, parsePlace, requireOneDrive } from './place.ts';
 import { rateText } from './rate.ts';
+import { sealedWarning } from './sealed.ts';
 
 export interface CopyFlags {
   recursive?: boolean;
@@ -53,8 +54,12 @@ export async function copyCommand(paths: readonly string[], flags: CopyFlags): P
   const report = await openReport();
   try {
     let leftOut = 0;
+    const run = copyOf(paths.slice(0, -1), paths.at(-1)!);
+    const target = parsePlace(paths.at(-1)!);
+    const warning = target && sealedWarning(target.drive);
+    if (warning !== undefined) report.warn(warning);
     const options: Copy = {
-      run: copyOf(paths.slice(0, -1), paths.at(-1)!),
+      run,
       flags: {
         recursive: flags.recursive ?? false,
         verify: flags.verify ?? false,

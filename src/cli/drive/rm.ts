@@ -1,6 +1,7 @@
 import { removeFromDrive } from '../../drives/index.ts';
 import { handleSignals } from '../../host/signals.ts';
 import { requireOneDrive } from './place.ts';
+import { sealedWarning } from './sealed.ts';
 
 /** `cvm drive rm`. */
 export async function removeCommand(
@@ -9,6 +10,8 @@ export async function removeCommand(
 ): Promise<void> {
   using interruption = handleSignals();
   const { drive, paths } = requireOneDrive(places);
+  const warning = sealedWarning(drive);
+  if (warning !== undefined) process.stderr.write(`warning: ${warning}\n`);
   const count = await removeFromDrive(drive, paths, { recursive, signal: interruption.signal });
   process.stdout.write(`Removed ${count} ${count === 1 ? 'file or folder' : 'files and folders'}\n`);
 }
