@@ -37,7 +37,7 @@ export async function findBuildRecord(
   throw cannot(
     named,
     `there is no ${looked.join(' and no ')}`,
-    'name the folder of its hand-off with --handoff; an image of a builder that kept no records is built again with cvm build',
+    'name the bundle itself, or the folder of its hand-off with --handoff; an image of a builder that kept no records is built again with cvm build',
   );
 }
 

@@ -54,7 +54,7 @@ export function partRows(
     {
       part: 'launch digests',
       fate: 'made anew',
-      why: `initrd${about.keepId ? '' : ' and id'} are new; the old ones lose their right to the key`,
+      why: `${about.keepId ? 'the initrd is' : 'initrd and id are'} new; the old ones lose their right to the key`,
     },
     about.keepId
       ? { part: 'id', fate: 'reused', why: '--keep-id' }

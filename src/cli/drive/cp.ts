@@ -69,10 +69,12 @@ export async function copyCommand(paths: readonly string[], flags: CopyFlags): P
     };
     const request = { options, targets: { copy: task }, signal: interruption.signal, events: report.events };
     const { copy } = await single.run(request);
-    const alike = copy.alike === 0 ? '' : `, ${copy.alike} were there already`;
+    const alike =
+      copy.alike === 0 ? '' : `, ${copy.alike} ${copy.alike === 1 ? 'was' : 'were'} there already`;
     const verified = flags.verify ? ', verified' : '';
     if (leftOut > 0) process.exitCode = exitStatus.failed;
-    await report.result(`Copied ${copy.files} files, ${bytesText(copy.bytes)}${alike}${verified}`);
+    const files = `${copy.files} ${copy.files === 1 ? 'file' : 'files'}`;
+    await report.result(`Copied ${files}, ${bytesText(copy.bytes)}${alike}${verified}`);
   } catch (error) {
     process.exitCode = await report.fail(error);
   }

@@ -70,7 +70,7 @@ export async function copyToDrive(
     const free = superblock.freeBlocks * superblock.blockSize;
     const full = (cause: string) =>
       new UserError(`cannot copy to drive ${drive}: ${cause}`, {
-        hint: 'make the drive larger while its VM is stopped',
+        hint: `cvm drive resize ${drive} makes it larger, while its VM is stopped`,
       });
     // Lists of blocks: one block names some 340 runs.
     if (plan.blocks + Math.ceil(plan.steps.length / 16) > superblock.freeBlocks)
@@ -105,7 +105,9 @@ export async function copyToDrive(
         );
       }
     }
-    return { files: written.length, bytes: done, alike: plan.alike.length };
+    // Whole blocks were written, of a file's last one as well.
+    const length = written.reduce((sum, { entry }) => sum + Number(entry.stat.size), 0);
+    return { files: written.length, bytes: Math.min(done, length), alike: plan.alike.length };
   });
 }
 

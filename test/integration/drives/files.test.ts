@@ -146,6 +146,8 @@ describe('copying to a drive', () => {
     const drive = await newDrive('named');
     await copyToDrive([join(source, 'empty')], drive, '/other name', options);
     expect((await byDebugfs(drive, '/other name')).length).toBe(0);
+    const one = await copyToDrive([join(source, 'a "b"/ü/one')], drive, '/one', options);
+    expect(one).toEqual({ files: 1, bytes: 4, alike: 0 });
     await expect(copyToDrive([join(source, 'empty')], drive, '/missing/name', options)).rejects.toThrow(
       'there is no folder',
     );
