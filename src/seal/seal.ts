@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { open, rename, stat, truncate, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { UserError } from '../host/errors.ts';
 import { run } from '../host/run.ts';
@@ -181,9 +181,10 @@ async function encrypt(image: string, key: Secret, signal?: AbortSignal): Promis
       '--pbkdf=pbkdf2',
       '--pbkdf-force-iterations=1000',
       '--key-file=-',
-      image,
+      resolve(image),
     ],
-    { signal, input: key.reveal() },
+    // It makes a temporary header in the folder that it is started in.
+    { signal, input: key.reveal(), cwd: dirname(resolve(image)) },
   );
 }
 

@@ -122,6 +122,20 @@ describe('sealDrive', () => {
     expect(metadata.config.requirements ?? {}).toEqual({});
   });
 
+  it('writes nothing to the folder that it is started in', async () => {
+    // Nobody can make a file in /proc, root neither.
+    const { key: _, ...rest } = await options();
+    const work = path('elsewhere');
+    execFileSync('mkdir', ['-m', '700', work]);
+    const request = JSON.stringify({ ...rest, drive: path('elsewhere.qcow2'), workDirectory: work });
+    const source = (name: string) => JSON.stringify(join(import.meta.dirname, '../../../src', name));
+    const program = `import { sealDrive } from ${source('seal/index.ts')};
+      import { newDiskKey } from ${source('host/secret.ts')};
+      await sealDrive({ ...${request}, key: newDiskKey() });`;
+    execFileSync(process.execPath, ['--input-type=module', '-e', program], { cwd: '/proc' });
+    expect((await stat(path('elsewhere.qcow2'))).size).toBeGreaterThan(5 * mib);
+  });
+
   it('opens with the key and with no other', () => {
     const opens = (secret: Buffer) =>
       spawnSync('cryptsetup', ['open', '--test-passphrase', '--disable-locks', '--key-file=-', raw], {
