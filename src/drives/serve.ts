@@ -59,6 +59,11 @@ export async function serveDrive(drive: string, { writable, signal }: ServeOptio
     await ended;
   });
   const disk = stack.use(await connect());
+  if (await isEncrypted(disk)) {
+    throw new UserError(`cannot ${verb} drive ${drive}: it is an encrypted drive`, {
+      hint: 'only the plain drives hold files for you: user_data, applog, user_config; cvm inspect BUNDLE --key FILE shows what is sealed',
+    });
+  }
   const moved = stack.move();
   return { disk, socket, [Symbol.asyncDispose]: () => moved[Symbol.asyncDispose]() };
 
@@ -97,4 +102,10 @@ async function openFile(drive: string, writable: boolean, verb: string): Promise
   if ((await handle.stat()).isFile()) return handle;
   await handle.close();
   throw new UserError(`cannot ${verb} drive ${drive}: it is not a regular file`);
+}
+
+/** LUKS, as crypt_root has it. Source: LUKS2 On-Disk Format, "Binary header". */
+async function isEncrypted(disk: NbdDisk): Promise<boolean> {
+  const magic = Buffer.from('LUKS\xba\xbe', 'latin1');
+  return disk.size >= magic.length && (await disk.read(0, magic.length)).equals(magic);
 }

@@ -1,6 +1,6 @@
 import type { BigIntStats } from 'node:fs';
 import { lstat, readdir, readlink } from 'node:fs/promises';
-import { messageOf, UserError } from '../../host/errors.ts';
+import { hasCode, messageOf, UserError } from '../../host/errors.ts';
 import { readable } from '../../host/tar/entry.ts';
 import { unusableWord } from './debugfs-script.ts';
 
@@ -43,7 +43,7 @@ export async function readSource(
       hint === undefined ? {} : { hint },
     );
   const stat = await lstat(path, { bigint: true }).catch((error: unknown) => {
-    throw cannot(messageOf(error));
+    throw cannot(hasCode(error, 'ENOENT') ? 'there is no such file or folder' : messageOf(error));
   });
   const unusable = unusableWord(name);
   if (unusable !== undefined || name.length > 255)

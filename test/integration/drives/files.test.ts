@@ -170,6 +170,22 @@ describe('copying to a drive', () => {
     ).toBe(digest);
   });
 
+  it('says in words that a source is not there, or that the drive is encrypted', async () => {
+    const drive = await newDrive('words');
+    await expect(copyToDrive([join(source, 'absent')], drive, '/', options)).rejects.toThrow(
+      /absent: there is no such file or folder$/,
+    );
+    const sealed = await newDrive('sealed');
+    await writeFile(`${sealed}.luks`, 'LUKS\xba\xbe', 'latin1');
+    await execa('qemu-io', ['-f', 'qcow2', '-c', `write -s ${sealed}.luks 0 512`, sealed]);
+    const works = [
+      () => driveInfo(sealed),
+      () => checkDrive(sealed, { repair: false }),
+      () => copyToDrive([source], sealed, '/', options),
+    ];
+    for (const work of works) await expect(work()).rejects.toThrow('it is an encrypted drive');
+  });
+
   it('never follows a link of the drive', async () => {
     const drive = await newDrive('links');
     const links = join(top.path, 'links');
