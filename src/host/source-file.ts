@@ -3,6 +3,9 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { hasCode, messageOf, type UserError } from './errors.ts';
 import type { Bytes } from './tar/bytes.ts';
 
+/** Bytes that a pass reads at once. */
+const piece = 1024 * 1024;
+
 /** A large input, opened once and for reading only, so that every pass reads the same file whatever happens to its name. */
 export interface SourceFile extends AsyncDisposable {
   readonly path: string;
@@ -56,11 +59,14 @@ export async function openSourceFile(
     if (before.size === 0n) throw problems.unusable('it is empty');
 
     async function* read(): Bytes {
-      const stream = handle.createReadStream({ start: 0, autoClose: false, highWaterMark: 1024 * 1024 });
-      for await (const piece of stream) {
+      // By position: a pass that is given up early leaves nothing to the next one, as a stream of the handle would.
+      for (let at = 0; ; ) {
         options.signal?.throwIfAborted();
-        options.onBytes?.((piece as Buffer).length);
-        yield piece as Buffer;
+        const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafeSlow(piece), 0, piece, at);
+        if (bytesRead === 0) return;
+        at += bytesRead;
+        options.onBytes?.(bytesRead);
+        yield buffer.subarray(0, bytesRead);
       }
     }
     return {
@@ -70,9 +76,9 @@ export async function openSourceFile(
       read,
       async digest(onBytes) {
         const hash = createHash('sha256');
-        for await (const piece of read()) {
-          hash.update(piece);
-          onBytes?.(piece.length);
+        for await (const chunk of read()) {
+          hash.update(chunk);
+          onBytes?.(chunk.length);
         }
         return hash.digest('hex');
       },

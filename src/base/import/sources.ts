@@ -2,7 +2,7 @@ import { interruptible } from '../../host/disk/interruptible.ts';
 import { UserError } from '../../host/errors.ts';
 import { start, toolError } from '../../host/run.ts';
 import type { SourceFile } from '../../host/source-file.ts';
-import { type Bytes, MalformedError, peek } from '../../host/tar/bytes.ts';
+import { type Bytes, headOf, MalformedError } from '../../host/tar/bytes.ts';
 import { decompressed, formatOf } from '../../host/tar/compression.ts';
 import { blockSize, isHeader } from '../../host/tar/header.ts';
 import { sampledPrograms } from './architecture.ts';
@@ -39,7 +39,7 @@ export async function openTree(source: SourceFile, options: OpenTreeOptions): Pr
     const { disk: blocks } = options.stack.use(await openByQemu(source, disk.format, options.signal));
     return openInstalled(source, blocks, options);
   }
-  const { head } = await peek(source.read(), blockSize);
+  const head = await headOf(source.read(), blockSize);
   if (head.toString('latin1', 0, 4) === 'hsqs')
     return openArchive(() => fromSquashfs(source, options), options);
   const format = isHeader(head) ? 'unknown' : formatOf(head);
@@ -51,8 +51,7 @@ export async function openTree(source: SourceFile, options: OpenTreeOptions): Pr
       hint: 'unpack it, or compress it with gzip, xz or zstd',
     });
   }
-  const { head: inside } = await peek(plain(source), blockSize);
-  if (!isHeader(inside)) {
+  if (!isHeader(await headOf(plain(source), blockSize))) {
     throw new UserError(`cannot import ${source.path}: what is compressed in it is not a tar archive`, {
       hint: 'a compressed disk image has to be unpacked first',
     });

@@ -59,11 +59,25 @@ export class ByteReader {
   async drain(): Promise<void> {
     while ((await this.some(Number.MAX_SAFE_INTEGER)) !== undefined);
   }
+
+  /** Ends the stream where it is: what feeds it, perhaps a running program, waits for a reader otherwise. */
+  async close(): Promise<void> {
+    this.#chunk = Buffer.alloc(0);
+    await this.#source.return?.();
+  }
 }
 
-/** Looks at up to `length` first bytes of a stream; `all` yields the whole of it, those bytes included. */
-export async function peek(source: Bytes, length: number): Promise<{ head: Buffer; all: Bytes }> {
+/** The first up to `length` bytes of a stream, which is closed after them. */
+export async function headOf(source: Bytes, length: number): Promise<Buffer> {
   const reader = new ByteReader(source);
+  try {
+    return await first(reader, length);
+  } finally {
+    await reader.close();
+  }
+}
+
+async function first(reader: ByteReader, length: number): Promise<Buffer> {
   const pieces: Buffer[] = [];
   let have = 0;
   while (have < length) {
@@ -72,13 +86,30 @@ export async function peek(source: Bytes, length: number): Promise<{ head: Buffe
     pieces.push(piece);
     have += piece.length;
   }
-  const head = Buffer.concat(pieces);
-  async function* all() {
-    if (head.length > 0) yield head;
-    for (let rest = await reader.some(Infinity); rest !== undefined; rest = await reader.some(Infinity))
-      yield rest;
-  }
-  return { head, all: all() };
+  return Buffer.concat(pieces);
+}
+
+/**
+ * Looks at up to `length` first bytes of a stream; `all` yields the whole of it, those bytes included, and closes it even
+ * where nothing was asked of `all` yet.
+ */
+export async function peek(source: Bytes, length: number): Promise<{ head: Buffer; all: Bytes }> {
+  const reader = new ByteReader(source);
+  const head = await first(reader, length);
+  let next: Buffer | undefined = head.length > 0 ? head : undefined;
+  const rest: AsyncIterator<Uint8Array> = {
+    async next() {
+      const value = next ?? (await reader.some(Infinity));
+      next = undefined;
+      return value === undefined ? { done: true, value: undefined } : { done: false, value };
+    },
+    async return() {
+      next = undefined;
+      await reader.close();
+      return { done: true, value: undefined };
+    },
+  };
+  return { head, all: { [Symbol.asyncIterator]: () => rest } };
 }
 
 /** The whole of a stream, or undefined where it is longer than `limit` bytes (it is read to its end all the same). */

@@ -95,11 +95,19 @@ function resolve(
 /**
  * Reads a tar stream: ustar, pax, GNU (long names, large numbers, files with holes) and the formats before them.
  * Bodies must be read before the next entry is asked for. After the closing block of zeros the rest is read and
- * ignored, so that whoever hashes the source sees every byte.
+ * ignored, so that whoever hashes the source sees every byte. A consumer that stops early closes the source.
  * @throws MalformedError where the stream is damaged or ends early
  */
 export async function* readTar(source: Bytes): AsyncGenerator<TarItem> {
   const reader = new ByteReader(source);
+  try {
+    yield* readItems(reader);
+  } finally {
+    await reader.close();
+  }
+}
+
+async function* readItems(reader: ByteReader): AsyncGenerator<TarItem> {
   let pending: Extensions = { pax: [] };
   for (
     let block = await reader.exactly(blockSize);
