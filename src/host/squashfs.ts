@@ -1,7 +1,7 @@
-import { statfs } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { pipeline } from 'node:stream/promises';
 import { messageOf, UserError } from './errors.ts';
+import { roomIn } from './room.ts';
 import { run, start, toolError } from './run.ts';
 
 /**
@@ -71,19 +71,6 @@ export async function listSquashfs(image: string, signal?: AbortSignal): Promise
 
 /** Most that a squashfs may take when it is unpacked, in bytes: many times any base. */
 export const largestUnpacked = 32 * 2 ** 30;
-
-/** `f_type` of statfs(2) for tmpfs: TMPFS_MAGIC of linux/magic.h. */
-const tmpfsMagic = 0x01021994;
-
-/** Bytes that may be written to a folder, up to `limit`: an eighth of what is free stays, on the disk or in memory. */
-async function roomIn(folder: string, limit: number): Promise<number> {
-  const { bavail, bsize, type } = await statfs(folder);
-  const free = Math.min(
-    bavail * bsize,
-    type === tmpfsMagic ? process.availableMemory() : Number.POSITIVE_INFINITY,
-  );
-  return Math.min(limit, free - free / 8);
-}
 
 /**
  * Unpacks a squashfs into a private folder as the calling user: no owners, no set-id bits, no device nodes for ordinary accounts.
