@@ -23,15 +23,24 @@ export async function readSquashfsFile(
   { limit = 1 << 20, signal }: { limit?: number; signal?: AbortSignal | undefined } = {},
 ): Promise<Buffer> {
   const args = ['--cat', path, image];
-  const reader = start(
-    'rdsquashfs',
-    args,
-    { signal },
-    { encoding: 'buffer', maxBuffer: limit, stripFinalNewline: false },
-  );
+  // Gathered here: rdsquashfs writes 512 bytes at a time, over which execa's own buffer takes a time of their square.
+  const reader = start('rdsquashfs', args, { signal }, { buffer: { stdout: false } });
+  // A failure is awaited below; one that comes while the output is read must not count as nobody's.
+  reader.catch(() => {});
+  const pieces: Buffer[] = [];
+  let size = 0;
   try {
-    const { stdout } = await reader;
-    return Buffer.from(stdout as unknown as Uint8Array);
+    for await (const piece of reader.stdout! as AsyncIterable<Buffer>) {
+      size += piece.length;
+      if (size > limit) break;
+      pieces.push(piece);
+    }
+    if (size > limit) {
+      reader.kill();
+      throw new UserError(`it is larger than ${limit} bytes`);
+    }
+    await reader;
+    return Buffer.concat(pieces);
   } catch (error) {
     throw new UserError(
       `cannot read ${path} in ${image}: ${messageOf(toolError('rdsquashfs', args, error, { signal }))}`,
