@@ -52,7 +52,8 @@ export async function serveDrive(drive: string, options: ServeOptions): Promise<
   // Not --persistent: it ends with its last client; killed before there was one, with this process: no drive stays locked.
   const args = [...mode, '--shared=0', '--socket', socket, '--image-opts', image.join(',')];
   // In a process group of its own: Ctrl-C must not take the drive away from work that is being finished.
-  const ending = options.outlives ? {} : { endWithParent: 'SIGTERM' as const };
+  // SIGKILL, as it forgets an earlier SIGTERM when it begins to serve. What was flushed is on the drive all the same.
+  const ending = options.outlives ? {} : { endWithParent: 'SIGKILL' as const };
   const child = start('qemu-nbd', args, ending, { stdin: handle.fd as 0, detached: true });
   let failure: unknown;
   const ended = child.then(
