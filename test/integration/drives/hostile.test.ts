@@ -1,6 +1,7 @@
 import { renameSync } from 'node:fs';
 import { lstat, mkdir, open, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -17,6 +18,7 @@ import {
 import { serveDrive } from '../../../src/drives/serve.ts';
 import { type WorkDirectory, workDirectory } from '../../../src/host/temp.ts';
 
+const cvm = fileURLToPath(new URL('../../../src/cli/main.ts', import.meta.url));
 const env = { PATH: `${process.env.PATH}:/usr/sbin:/sbin` };
 
 let top: WorkDirectory;
@@ -77,6 +79,39 @@ describe('names that mean something to the tools', () => {
     await removeFromDrive(drive, ['/data set'], { recursive: true });
     expect(await names(drive)).toEqual(['lost+found']);
     expect(await checkDrive(drive, { repair: false })).toMatchObject({ sound: true });
+  });
+});
+
+describe('a label and names that steer a terminal', () => {
+  it.each([
+    'info',
+    'info --json',
+    'check --json',
+    'ls',
+    'ls --json',
+  ])('are spelled out by cvm drive %s', async (command) => {
+    const drive = await newDrive(`terminal ${command}`);
+    await altered(drive, async (raw) => {
+      await execa('tune2fs', ['-L', '\u009b31m\u202e', raw], { env });
+      await byScript(raw, ['write /dev/null "a\u009b2J\u202eb"', 'set_inode_field <2> links_count 9']);
+    });
+    const { stdout } = await execa(process.execPath, [cvm, 'drive', ...command.split(' '), drive], {
+      reject: false,
+    });
+    expect(stdout).not.toBe('');
+    expect(stdout).toMatch(/^[\n\x20-\x7e]*$/);
+  });
+
+  it('a file without a line break is printed on a terminal piece by piece', async () => {
+    const drive = await newDrive('one-line');
+    const file = join(top.path, 'one-line');
+    await writeFile(file, 'x\u001b'.repeat(5 * 2 ** 20));
+    await copyToDrive([file], drive, '/', options);
+    // script(1) gives it a terminal.
+    const line = `${process.execPath} ${cvm} drive cat ${drive}:/one-line`;
+    const { stdout } = await execa('script', ['-qec', line, '/dev/null'], { maxBuffer: 2 ** 28 });
+    expect(stdout.split('\n').length).toBeGreaterThan(2);
+    expect(stdout).not.toContain('\u001b');
   });
 });
 
