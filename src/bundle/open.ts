@@ -91,6 +91,9 @@ async function unpack(archive: string, options: OpenBundleOptions): Promise<stri
   return join(workDirectory, names.complete());
 }
 
+/** Keys of extended headers (POSIX.1-2017, pax) that change nothing of what is unpacked here. */
+const harmlessKeys = new Set(['atime', 'ctime', 'mtime', 'uid', 'gid', 'uname', 'gname', 'size', 'comment']);
+
 type Take = (entry: ReadEntry, signal: AbortSignal) => Promise<void>;
 
 /**
@@ -106,6 +109,11 @@ async function parseArchive(archive: string, take: Take, signal: AbortSignal | u
   const fail = (error: unknown) => failed.abort(error);
   // An ignored entry is one of a type that the parser does not hand out.
   parser.on('ignoredEntry', (entry: ReadEntry) => fail(new Error(`it holds an entry of type ${entry.type}`)));
+  // Only what leaves name, type and content as the entry itself has them: other programs know more keys than this parser, GNU.sparse.* for one.
+  parser.on('meta', (text: string) => {
+    const foreign = [...text.matchAll(/^\d+ ([^=\n]*)=/gm)].find(([, key]) => !harmlessKeys.has(key!));
+    if (foreign !== undefined) fail(new Error(`it has the extended header ${JSON.stringify(foreign[1])}`));
+  });
   parser.on('entry', (entry: ReadEntry) => {
     // The parser may hand out what it had read before it was stopped.
     if (stop.aborted) entry.resume();

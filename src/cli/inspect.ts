@@ -14,7 +14,7 @@ import {
   summarise,
 } from '../inspect/index.ts';
 import { readRegistry } from '../kbs/index.ts';
-import { bytesText, clip, oneLine } from '../report/text.ts';
+import { bytesText, clip, jsonText, oneLine } from '../report/text.ts';
 import { placeOfKind } from './policy/directory.ts';
 
 export interface InspectFlags {
@@ -55,11 +55,8 @@ function print(
   { json }: InspectFlags,
   bom: ((summary: BundleSummary) => object) | undefined,
 ): string {
-  const escaped = (unit: string) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
-  const ascii = (value: object) =>
-    JSON.stringify(value, undefined, 2).replaceAll(/[\u007f-\uffff]/g, escaped);
-  if (bom !== undefined) return ascii(bom(summary));
-  return json ? ascii(inspectionJson(summary)) : inspectionText(summary);
+  if (bom !== undefined) return jsonText(bom(summary), 2);
+  return json ? jsonText(inspectionJson(summary), 2) : inspectionText(summary);
 }
 
 /** What programs get; absent is what is not known. */

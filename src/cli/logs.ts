@@ -28,7 +28,8 @@ export async function logsCommand(
   names: readonly string[],
   flags: LogsFlags = {},
 ): Promise<void> {
-  await using work = await workDirectory();
+  // Of an archive nobody knows how large it unpacks: not in memory.
+  await using work = await workDirectory({ bytes: Number.POSITIVE_INFINITY });
   await using drive = await openDrive(await applogOf(bundle, work.path));
   const files = ((await drive.list('/')) ?? []).filter(({ kind }) => kind === 'file');
   if (files.length === 0) process.stderr.write('the drive has no logs: the VM was not started yet\n');

@@ -48,7 +48,7 @@ export async function mountDrive(drive: string, folder: string, options: MountOp
     );
 
   await using stack = new AsyncDisposableStack();
-  const { socket } = stack.use(await serveDrive(drive, { writable: write, signal }));
+  const { socket } = stack.use(await serveDrive(drive, { writable: write, outlives: write, signal }));
   const work = stack.use(await workDirectory({ bytes: 0 }));
   const outer = join(work.path, 'nbd');
   await mkdir(outer, { mode: 0o700 });
@@ -67,7 +67,9 @@ export async function mountDrive(drive: string, folder: string, options: MountOp
 
   async function startMount(tool: 'nbdfuse' | 'fuse2fs', args: string[], at: string): Promise<void> {
     // In a process group of its own: Ctrl-C reaches us alone, who end one after the other.
-    const child: ResultPromise = start(tool, args, {}, { detached: true, reject: false });
+    // Where this process is killed, a read-only mount ends with it; one for writing stays, with all that programs wrote to it.
+    const ending = write ? {} : { endWithParent: 'SIGTERM' as const };
+    const child: ResultPromise = start(tool, args, ending, { detached: true, reject: false });
     const end = child.then((result) => result);
     ended.push(end);
     stack.defer(async () => {

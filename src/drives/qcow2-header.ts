@@ -17,12 +17,17 @@ const hostile = 'do not trust this drive: no builder makes one like it';
  * drive, because a hostile one may name a file of this machine as its backing or data file, and `qemu-img info` opens
  * the latter already.
  * @param ownBacking the one name of a backing file that is let pass
+ * @param place where the file is opened, where that is not its name
  * @throws UserError where the file is no plain self-contained qcow2 drive.
  */
-export async function readQcow2Header(drive: string, ownBacking?: string): Promise<Qcow2Header> {
+export async function readQcow2Header(
+  drive: string,
+  ownBacking?: string,
+  place = drive,
+): Promise<Qcow2Header> {
   const refuse = (cause: string, hint?: string) =>
     new UserError(`cannot read drive ${drive}: ${cause}`, hint === undefined ? {} : { hint });
-  await using file = await open(drive, 'r').catch((error: unknown) => {
+  await using file = await open(place, 'r').catch((error: unknown) => {
     throw refuse(hasCode(error, 'ENOENT') ? 'there is no such file' : (error as Error).message);
   });
   if (!(await file.stat()).isFile()) throw refuse('it is not a regular file');

@@ -11,6 +11,10 @@ import { readQcow2Header } from './qcow2-header.ts';
 export interface ServeOptions {
   /** Take the drive for writing, which no other program may have open then. Read-only otherwise, also beside a running VM. */
   writable: boolean;
+  /** For large writes: past the host's page cache, where its file system can. They still last only after a flush. */
+  direct?: boolean;
+  /** Go on where this process is killed: for what another program still writes. */
+  outlives?: boolean;
   signal?: AbortSignal | undefined;
 }
 
@@ -22,29 +26,35 @@ export interface ServedDrive extends AsyncDisposable {
 }
 
 /**
- * Serves a qcow2 drive on a socket in a private folder. Its header was read before, so that qemu opens this one file alone, and
- * qemu gets it opened, so that a name that changes meanwhile leads nowhere. The file's own lock is qemu's: the drive of a running VM cannot be
+ * Serves a qcow2 drive on a socket in a private folder. Its header is read before, so that qemu opens this one file alone. The file is opened once,
+ * for that and for qemu, so that a name that changes meanwhile leads nowhere; a link is not written through. The file's own lock is qemu's: the drive of a running VM cannot be
  * taken for writing.
  * @throws UserError where it is no such drive, or another program has it
  */
-export async function serveDrive(drive: string, { writable, signal }: ServeOptions): Promise<ServedDrive> {
-  await readQcow2Header(drive);
+export async function serveDrive(drive: string, options: ServeOptions): Promise<ServedDrive> {
+  const { writable, signal } = options;
   const verb = writable ? 'write to' : 'read';
   await using stack = new AsyncDisposableStack();
   const handle = stack.use(await openFile(drive, writable, verb));
+  await readQcow2Header(drive, undefined, `/proc/self/fd/${handle.fd}`);
   const work = stack.use(await workDirectory({ bytes: 0 }));
   const socket = join(work.path, 'nbd');
+  const direct = writable && options.direct === true && (await takesDirect(handle));
   const image = [
     'driver=qcow2',
-    ...(writable ? ['discard=unmap', 'cache.direct=off'] : ['force-share=on', 'read-only=on']),
+    ...(writable
+      ? ['discard=unmap', `cache.direct=${direct ? 'on' : 'off'}`]
+      : ['force-share=on', 'read-only=on']),
     'file.driver=file',
     'file.filename=/proc/self/fd/0',
   ];
-  const mode = writable ? ['--cache=writeback'] : ['--read-only'];
-  // Not --persistent: it ends with its last client, so that a killed builder leaves no drive locked.
+  const mode = writable ? [`--cache=${direct ? 'none' : 'writeback'}`] : ['--read-only'];
+  // Not --persistent: it ends with its last client; killed before there was one, with this process: no drive stays locked.
   const args = [...mode, '--shared=0', '--socket', socket, '--image-opts', image.join(',')];
   // In a process group of its own: Ctrl-C must not take the drive away from work that is being finished.
-  const child = start('qemu-nbd', args, {}, { stdin: handle.fd as 0, detached: true });
+  // SIGKILL, as it forgets an earlier SIGTERM when it begins to serve. What was flushed is on the drive all the same.
+  const ending = options.outlives ? {} : { endWithParent: 'SIGKILL' as const };
+  const child = start('qemu-nbd', args, ending, { stdin: handle.fd as 0, detached: true });
   let failure: unknown;
   const ended = child.then(
     () => {
@@ -94,10 +104,27 @@ export async function serveDrive(drive: string, { writable, signal }: ServeOptio
   }
 }
 
+/** Whether the file system that holds a file takes O_DIRECT; it says so when the file is opened. */
+async function takesDirect({ fd }: FileHandle): Promise<boolean> {
+  const found = await open(`/proc/self/fd/${fd}`, constants.O_RDONLY | constants.O_DIRECT).catch(
+    () => undefined,
+  );
+  await found?.close();
+  return found !== undefined;
+}
+
 async function openFile(drive: string, writable: boolean, verb: string): Promise<FileHandle> {
-  const flags = (writable ? constants.O_RDWR : constants.O_RDONLY) | constants.O_NONBLOCK;
-  const handle = await open(drive, flags).catch((error: unknown) => {
-    throw new UserError(`cannot ${verb} drive ${drive}: ${messageOf(error)}`, { cause: error });
+  const access = writable ? constants.O_RDWR | constants.O_NOFOLLOW : constants.O_RDONLY;
+  const handle = await open(drive, access | constants.O_NONBLOCK).catch((error: unknown) => {
+    const cannot = (cause: string, hint?: string) =>
+      new UserError(`cannot ${verb} drive ${drive}: ${cause}`, {
+        cause: error,
+        ...(hint === undefined ? {} : { hint }),
+      });
+    if (hasCode(error, 'ENOENT')) throw cannot('there is no such file');
+    if (hasCode(error, 'EISDIR')) throw cannot('it is not a regular file');
+    if (hasCode(error, 'ELOOP')) throw cannot('it is a symbolic link', 'name the file that it leads to');
+    throw cannot(messageOf(error));
   });
   if ((await handle.stat()).isFile()) return handle;
   await handle.close();

@@ -1,7 +1,7 @@
-import { statfs } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { pipeline } from 'node:stream/promises';
 import { messageOf, UserError } from './errors.ts';
+import { roomIn } from './room.ts';
 import { run, start, toolError } from './run.ts';
 
 /**
@@ -23,15 +23,24 @@ export async function readSquashfsFile(
   { limit = 1 << 20, signal }: { limit?: number; signal?: AbortSignal | undefined } = {},
 ): Promise<Buffer> {
   const args = ['--cat', path, image];
-  const reader = start(
-    'rdsquashfs',
-    args,
-    { signal },
-    { encoding: 'buffer', maxBuffer: limit, stripFinalNewline: false },
-  );
+  // Gathered here: rdsquashfs writes 512 bytes at a time, over which execa's own buffer takes a time of their square.
+  const reader = start('rdsquashfs', args, { signal }, { buffer: { stdout: false } });
+  // A failure is awaited below; one that comes while the output is read must not count as nobody's.
+  reader.catch(() => {});
+  const pieces: Buffer[] = [];
+  let size = 0;
   try {
-    const { stdout } = await reader;
-    return Buffer.from(stdout as unknown as Uint8Array);
+    for await (const piece of reader.stdout! as AsyncIterable<Buffer>) {
+      size += piece.length;
+      if (size > limit) break;
+      pieces.push(piece);
+    }
+    if (size > limit) {
+      reader.kill();
+      throw new UserError(`it is larger than ${limit} bytes`);
+    }
+    await reader;
+    return Buffer.concat(pieces);
   } catch (error) {
     throw new UserError(
       `cannot read ${path} in ${image}: ${messageOf(toolError('rdsquashfs', args, error, { signal }))}`,
@@ -71,19 +80,6 @@ export async function listSquashfs(image: string, signal?: AbortSignal): Promise
 
 /** Most that a squashfs may take when it is unpacked, in bytes: many times any base. */
 export const largestUnpacked = 32 * 2 ** 30;
-
-/** `f_type` of statfs(2) for tmpfs: TMPFS_MAGIC of linux/magic.h. */
-const tmpfsMagic = 0x01021994;
-
-/** Bytes that may be written to a folder, up to `limit`: an eighth of what is free stays, on the disk or in memory. */
-async function roomIn(folder: string, limit: number): Promise<number> {
-  const { bavail, bsize, type } = await statfs(folder);
-  const free = Math.min(
-    bavail * bsize,
-    type === tmpfsMagic ? process.availableMemory() : Number.POSITIVE_INFINITY,
-  );
-  return Math.min(limit, free - free / 8);
-}
 
 /**
  * Unpacks a squashfs into a private folder as the calling user: no owners, no set-id bits, no device nodes for ordinary accounts.

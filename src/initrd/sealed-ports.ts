@@ -1,3 +1,4 @@
+import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { zstdDecompressSync } from 'node:zlib';
 
@@ -6,6 +7,8 @@ const zstdMagic = Buffer.from('28b52ffd', 'hex');
 /** The site's part is small: settings, certificates and a LUKS header. */
 const largestPart = 64 * 2 ** 20;
 const searched = 16 * 2 ** 20;
+/** Places that look like a frame: a hostile initrd could have a million that each unpack to {@link largestPart}. */
+const mostTries = 32;
 /** The header of a file in a cpio archive of the form newc, in bytes; eight hex digits a field (Linux, early-userspace/buffer-format.rst). */
 const header = { bytes: 110, fileSize: 54, nameSize: 94 } as const;
 
@@ -14,17 +17,23 @@ const header = { bytes: 110, fileSize: 54, nameSize: 94 } as const;
  * @returns undefined where it cannot be found
  */
 export async function sealedOutPorts(initrd: string): Promise<number[] | undefined> {
-  await using file = await open(initrd).catch(() => undefined);
-  if (file === undefined) return undefined;
-  const { size } = await file.stat();
+  // O_NONBLOCK: a FIFO is not waited for.
+  const flags = constants.O_RDONLY | constants.O_NONBLOCK;
+  await using file = await open(initrd, flags).catch(() => undefined);
+  const found = await file?.stat();
+  if (file === undefined || !found?.isFile()) return undefined;
+  const { size } = found;
   const length = Math.min(size, searched);
   const tail = Buffer.alloc(length);
   await file.read(tail, 0, length, size - length);
+  let tries = 0;
   for (
     let at = tail.lastIndexOf(zstdMagic);
     at >= 0;
     at = at === 0 ? -1 : tail.lastIndexOf(zstdMagic, at - 1)
   ) {
+    tries += 1;
+    if (tries > mostTries) return undefined;
     const rules = firewallIn(tail.subarray(at));
     if (rules !== undefined) return portsOf(rules);
   }

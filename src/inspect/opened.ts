@@ -3,6 +3,7 @@ import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Blocks } from '../host/disk/blocks.ts';
 import { UserError } from '../host/errors.ts';
+import { MalformedError } from '../host/tar/bytes.ts';
 import { blockBytes, luksHeaderBytes } from '../seal/index.ts';
 import type { SealedSegment } from './initrd/sealed.ts';
 import { type Inside, required } from './inside.ts';
@@ -37,10 +38,17 @@ export async function openPayload(
   if (volumeKey === undefined) throw new Error('there is no key to open the payload with');
   for (const part of [sealed, rootDrive, volumeKey]) if ('problem' in part) throw cannot(part.problem);
   const { segments, verity } = required(sealed);
+  // What lies behind the sealed data is the vault: the workload wrote it.
+  const outside = segments.find(({ offset, bytes }) => offset + bytes > verity.dataBlocks * blockBytes);
+  if (outside !== undefined) throw cannot(`${outside.name} lies outside of what is sealed`);
   const place = { offset: luksHeaderBytes, sectorBytes: blockBytes };
   const payload: Blocks = decryptedPayload(required(rootDrive), required(volumeKey), place);
-  for await (const { offset } of badBlocks(payload, verity, { signal }))
-    throw cannot(`the block at byte ${offset} of the payload is not what was sealed`);
+  try {
+    for await (const { offset } of badBlocks(payload, verity, { signal }))
+      throw cannot(`the block at byte ${offset} of the payload is not what was sealed`);
+  } catch (error) {
+    throw error instanceof MalformedError ? cannot(error.message) : error;
+  }
   return {
     segments,
     async extract({ name, offset, bytes }, folder) {

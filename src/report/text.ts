@@ -23,6 +23,12 @@ export function manyLines(text: string): string {
 
 const spelled = (character: string) => `\\u{${character.codePointAt(0)?.toString(16)}}`;
 
+/** JSON in ASCII alone: JSON itself leaves control characters beyond the first 32, and marks of direction, as they are. */
+export function jsonText(value: unknown, indent?: number): string {
+  const escaped = (unit: string) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
+  return JSON.stringify(value, undefined, indent).replaceAll(/[\u007f-\uffff]/g, escaped);
+}
+
 /** The text, cut to so many bytes of UTF-8 between characters and marked with `...` where it is longer. */
 export function clip(text: string, bytes: number): string {
   if (Buffer.byteLength(text) <= bytes) return text;

@@ -13,8 +13,9 @@ export interface FoundRecord {
 }
 
 /**
- * Finds the build record that an id or a bundle names: in the `handoff/` beside the bundle's `target/`, then in that of the
- * output folder. A bundle only says its id: nothing else of it is believed.
+ * Finds the build record that an id or a bundle names, in the `handoff/` of the output folder. A bundle only says its id: nothing else of it
+ * is believed. A record decides which files of this machine go into an image that gets a key, so one that lies beside a bundle elsewhere is
+ * not taken by itself: whoever packed the bundle could have put it there.
  * @param handoff `handoff/`, or `handoff/cvm_<id>`, where the administrator names it
  * @throws UserError where there is none
  */
@@ -25,11 +26,18 @@ export async function findBuildRecord(
   const { id, beside } = await idOf(named);
   const folders =
     places.handoff === undefined
-      ? [...(beside === undefined ? [] : [beside]), join(places.output, 'handoff')]
+      ? [resolve(places.output, 'handoff'), ...(beside === undefined ? [] : [beside])]
       : [resolve(places.handoff), dirname(resolve(places.handoff))];
   for (const handoffFolder of folders) {
     const record = await readBuildRecord(join(handoffFolder, `cvm_${id}`));
     if (record === undefined) continue;
+    if (places.handoff === undefined && handoffFolder !== folders[0]) {
+      throw cannot(
+        named,
+        `its build record lies beside it, in ${handoffFolder}, and whoever gave you the bundle could have written it`,
+        `where it is your own: --handoff ${handoffFolder}`,
+      );
+    }
     if (record.id !== id) throw cannot(named, `${handoffFolder}/cvm_${id} has the record of ${record.id}`);
     return { record, handoffFolder };
   }

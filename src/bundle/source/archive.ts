@@ -14,6 +14,20 @@ export interface ArchivedFiles {
   files: Map<string, Blocks>;
 }
 
+/** What some programs leave unpacked behind the end of an archive: this builder fills up to 10 KiB, GNU tar likewise. */
+const largestFilling = 2 ** 20;
+
+/** Behind the end, other programs than this one may go on reading: there must be nothing. */
+async function requireZeros(
+  archive: Blocks,
+  at: number,
+  cannot: (cause: string) => UserError,
+): Promise<void> {
+  const rest = archive.size - at;
+  if (rest > largestFilling || (await archive.read(at, rest)).some((byte) => byte !== 0))
+    throw cannot(`it goes on behind its end, at byte ${at}`);
+}
+
 /**
  * Finds the files of a bundle in an archive that can be read at any place; their content stays where it is.
  * @param path the archive's name in messages
@@ -27,7 +41,10 @@ export async function filesInTar(path: string, archive: Blocks): Promise<Archive
     let entries = 0;
     for (let at = 0; at + block <= archive.size; ) {
       const bytes = await archive.read(at, block);
-      if (bytes.every((byte) => byte === 0)) break;
+      if (bytes.every((byte) => byte === 0)) {
+        await requireZeros(archive, at, cannot);
+        break;
+      }
       entries += 1;
       if (entries > mostEntries) throw cannot(`it holds more than ${mostEntries} entries`);
       const header = new Header(bytes, 0);

@@ -19,9 +19,7 @@ export async function openSource(
   options: { signal?: AbortSignal | undefined } = {},
 ): Promise<BundleSource> {
   const found = await stat(path).catch(() => undefined);
-  return (
-    (found?.isFile() ? await inPlace(path) : undefined) ?? (await unpacked(path, found?.size ?? 0, options))
-  );
+  return (found?.isFile() ? await inPlace(path) : undefined) ?? (await unpacked(path, options));
 }
 
 async function inPlace(path: string): Promise<BundleSource | undefined> {
@@ -49,10 +47,10 @@ async function inPlace(path: string): Promise<BundleSource | undefined> {
 
 async function unpacked(
   path: string,
-  bytes: number,
   { signal }: { signal?: AbortSignal | undefined },
 ): Promise<BundleSource> {
-  const work = await workDirectory({ bytes });
+  // It is compressed: nobody knows how much it is, and memory is not the place to find out. Nothing in it is secret.
+  const work = await workDirectory({ bytes: Number.POSITIVE_INFINITY });
   try {
     const { folder } = await openBundle(path, { workDirectory: work.path, signal });
     const source = folderSource(folder);

@@ -13,12 +13,15 @@ export async function catCommand(text: string): Promise<void> {
   await pipeline(shown, process.stdout, { end: false });
 }
 
+/** Characters after which a line is broken: it is held until its end, and may have none. */
+const longestLine = 65_536;
+
 async function* harmless(content: AsyncIterable<Buffer>): AsyncGenerator<string> {
   const decoder = new TextDecoder();
   let rest = '';
   for await (const piece of content) {
     rest += decoder.decode(piece, { stream: true });
-    const end = rest.lastIndexOf('\n') + 1;
+    const end = rest.lastIndexOf('\n') + 1 || (rest.length > longestLine ? rest.length : 0);
     if (end > 0) yield `${manyLines(rest.slice(0, end))}\n`;
     rest = rest.slice(end);
   }

@@ -1,7 +1,7 @@
 import { checkDrive } from '../../drives/index.ts';
 import { exitStatus } from '../../host/errors.ts';
 import { handleSignals } from '../../host/signals.ts';
-import { oneLine } from '../../report/text.ts';
+import { jsonText, oneLine } from '../../report/text.ts';
 
 /** `cvm drive check`. Ends with status 1 where the drive is not sound. */
 export async function checkCommand(
@@ -12,7 +12,7 @@ export async function checkCommand(
   const result = await checkDrive(drive, { repair, signal: interruption.signal });
   if (!result.sound) process.exitCode = exitStatus.failed;
   if (json) {
-    process.stdout.write(`${JSON.stringify(result, undefined, 2)}\n`);
+    process.stdout.write(`${jsonText(result, 2)}\n`);
     return;
   }
   // e2fsck quotes names of the drive.

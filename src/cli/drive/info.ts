@@ -1,6 +1,6 @@
 import { driveInfo } from '../../drives/index.ts';
 import { handleSignals } from '../../host/signals.ts';
-import { bytesText } from '../../report/text.ts';
+import { bytesText, jsonText, oneLine } from '../../report/text.ts';
 
 const states = {
   clean: 'clean',
@@ -13,7 +13,7 @@ export async function infoCommand(drive: string, { json }: { json?: boolean }): 
   using interruption = handleSignals();
   const info = await driveInfo(drive, interruption.signal);
   if (json) {
-    process.stdout.write(`${JSON.stringify(info, undefined, 2)}\n`);
+    process.stdout.write(`${jsonText(info, 2)}\n`);
     return;
   }
   const unused = info.driveBytes - info.fileSystemBytes;
@@ -27,5 +27,5 @@ export async function infoCommand(drive: string, { json }: { json?: boolean }): 
     ['files', `${info.inodes.used} of ${info.inodes.all}`],
     ['state', states[info.state]],
   ];
-  for (const [name, text] of rows) process.stdout.write(`${name!.padEnd(9)} ${text}\n`);
+  for (const [name, text] of rows) process.stdout.write(`${name!.padEnd(9)} ${oneLine(text!)}\n`);
 }

@@ -1,6 +1,6 @@
 import { listFiles } from '../../drives/index.ts';
 import { handleSignals } from '../../host/signals.ts';
-import { oneLine } from '../../report/text.ts';
+import { jsonText, oneLine } from '../../report/text.ts';
 import { parsePlace } from './place.ts';
 
 /** `cvm drive ls`. What the drive says is printed without control characters. */
@@ -16,7 +16,7 @@ export async function listCommand(
     const owner = `${uid}:${gid}`.padEnd(11);
     const name = oneLine(target === undefined ? entry.path : `${entry.path} -> ${target}`);
     const line = flags.json
-      ? JSON.stringify(entry)
+      ? jsonText(entry)
       : `${mode} ${owner} ${String(size).padStart(13)} ${changed.slice(0, 16).replace('T', ' ')} ${name}`;
     if (!process.stdout.write(`${line}\n`)) await new Promise((done) => process.stdout.once('drain', done));
   }

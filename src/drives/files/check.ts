@@ -7,6 +7,7 @@ import { serveDrive } from '../serve.ts';
 import { commit, commitReplayed, findJournal } from './commit.ts';
 import { loadInode, loadMetadata } from './metadata.ts';
 import { replayJournal } from './replay.ts';
+import { requireOwnJournal } from './suitable.ts';
 import { WorkImage } from './work-image.ts';
 
 /** What a check found. */
@@ -37,10 +38,11 @@ export async function checkDrive(drive: string, { repair, signal }: CheckOptions
   const { disk } = stack.use(await serveDrive(drive, { writable: repair, signal }));
   try {
     const { superblock } = await Ext4.open(disk);
+    requireOwnJournal(superblock);
     const { inodesCount, freeInodes, inodeSize, needsRecovery } = superblock;
     const bytes = Math.max(0, inodesCount - freeInodes) * inodeSize * 4 + 64 * 2 ** 20;
     const { path } = stack.use(await workDirectory({ bytes }));
-    const image = stack.use(await WorkImage.create(path, disk, superblock.blockSize));
+    const image = stack.use(await WorkImage.create(path, disk, superblock.blockSize, { signal }));
     let ext4 = await Ext4.open(image.blocks);
     await loadMetadata(image, ext4);
     if (needsRecovery) {
@@ -85,8 +87,11 @@ async function loadEverything(image: WorkImage, ext4: Ext4, signal: AbortSignal 
   }
 }
 
-/** Longest check of a hostile drive, in milliseconds, and most that it may say. */
-const limits = { timeout: 3_600_000, maxBuffer: 16 * 2 ** 20 };
+/** Longest check of a hostile drive, in milliseconds, and most that e2fsck may say: of a block list without end it says something of each block. */
+const limits = { timeout: 3_600_000, maxBuffer: 2 ** 20 };
+/** Of the bits of e2fsck's status (e2fsck(8)). */
+const errorsLeft = 4;
+const mostLines = 1000;
 
 async function fsck(
   image: string,
@@ -95,6 +100,7 @@ async function fsck(
 ): Promise<{ status: number; lines: string[] }> {
   const args = ['-f', mode, image];
   const result = await start('e2fsck', args, { signal }, { ...limits, reject: false });
+  if (result.isMaxBuffer) result.exitCode = errorsLeft;
   // Up to 4, the status tells what was found; above, what went wrong (e2fsck(8)).
   if (result.exitCode === undefined || result.exitCode >= 8)
     throw toolError('e2fsck', args, result, { signal });
@@ -102,5 +108,6 @@ async function fsck(
     .split('\n')
     .filter((line) => line !== '' && !/^e2fsck \d/.test(line))
     .map((line) => line.replaceAll(image, 'the drive'));
-  return { status: result.exitCode, lines };
+  const rest = lines.length > mostLines ? ['and so on'] : [];
+  return { status: result.exitCode, lines: [...lines.slice(0, mostLines), ...rest] };
 }

@@ -14,6 +14,9 @@ export interface JournalPlace {
   blocks: number;
 }
 
+/** Blocks of the largest journal that mke2fs makes. */
+const mostBlocks = 10_240_000;
+
 /** Finds the journal. @throws MalformedError where there is none inside of the file system */
 export async function findJournal(ext4: Ext4): Promise<JournalPlace> {
   const { journalInode, blockSize } = ext4.superblock;
@@ -24,6 +27,8 @@ export async function findJournal(ext4: Ext4): Promise<JournalPlace> {
     if (run.logical !== blocks) throw new MalformedError('its journal is damaged');
     runs.push(run);
     blocks += run.count;
+    if (blocks > mostBlocks || runs.length > mostBlocks / 100)
+      throw new MalformedError('its journal is damaged');
   }
   if (blocks < 2) throw new MalformedError('its journal is damaged');
   return { runs, blockSize, blocks };

@@ -2,14 +2,18 @@ import type { Inode } from '../../host/ext4/inode.ts';
 import type { Run } from '../../host/ext4/mapping.ts';
 import { type AttributeOptions, attributeCommands } from './attributes.ts';
 import { type Folder, partialName, type Step } from './copy-plan.ts';
-import { quoted } from './debugfs-script.ts';
+import { here, quoted } from './debugfs-script.ts';
 import { type DriveEditor, emptyFile } from './editor.ts';
 import { removeFileCommands } from './remove-commands.ts';
 import { openSource, type Range, readSourceBytes } from './source-content.ts';
 import type { SourceEntry } from './source-tree.ts';
 
-/** Bytes read and written at once. */
-const chunk = 4 * 2 ** 20;
+/** Bytes of one write, and how many writes are under way at once: the next piece is read while the last ones are written. */
+const chunk = 2 * 2 ** 20;
+const inFlight = 4;
+
+/** Buffers of {@link chunk} bytes to be used again: new ones for every piece cost the collector more time than the copying. */
+const spare: Buffer[] = [];
 
 /** A part of a file that one commit brings. */
 export interface Piece {
@@ -103,7 +107,7 @@ export class Batch {
         if (step.isLast) await replace(replaces, entry.name);
         if (step.inode === undefined) commands.push(`write ${emptyFile} ${quoted(name)}`);
         for (const { first, end } of step.ranges)
-          commands.push(`fallocate ${quoted(name)} ${first} ${end - 1}`);
+          commands.push(`fallocate ${here(name)} ${first} ${end - 1}`);
         if (step.isLast && step.inode !== undefined)
           commands.push(`ln <${step.inode}> ${quoted(entry.name)}`, `unlink ${quoted(name)}`);
       } else if (step.kind === 'make folder') {
@@ -149,19 +153,33 @@ export class Batch {
     const { onBytes, signal } = this.#options;
     const { blockSize } = this.#editor.superblock;
     await using source = await openSource(step.entry);
-    // The next piece is read while the last one is written.
-    let writing: Promise<void> = Promise.resolve();
+    const writing = new Set<Promise<void>>();
+    let failure: { error: unknown } | undefined;
+    const write = (physical: number, data: Buffer, buffer: Buffer) => {
+      const mine = this.#editor
+        .writeContent(physical, data)
+        .then(() => onBytes(data.length))
+        .catch((error: unknown) => {
+          failure ??= { error };
+        })
+        .finally(() => {
+          writing.delete(mine);
+          spare.push(buffer);
+        });
+      writing.add(mine);
+    };
     try {
       for (const { offset, physical, length } of placed(ranges, runs, blockSize)) {
         signal?.throwIfAborted();
-        const data = await readSourceBytes(source.handle, offset, length);
-        await writing;
-        writing = this.#editor.writeContent(physical, data).then(() => onBytes(length));
-        writing.catch(() => {});
+        const buffer = spare.pop() ?? Buffer.allocUnsafeSlow(chunk);
+        write(physical, await readSourceBytes(source.handle, offset, length, buffer), buffer);
+        while (writing.size >= inFlight && failure === undefined) await Promise.race(writing);
+        if (failure !== undefined) break;
       }
     } finally {
-      await writing;
+      await Promise.all(writing);
     }
+    if (failure !== undefined) throw failure.error;
     await source.assertUnchanged();
   }
 
@@ -187,7 +205,7 @@ export class Batch {
 function entering(folder: Folder): string[] {
   if (folder.inode !== undefined) return [`cd <${folder.inode}>`];
   const { parent, name } = folder.made!;
-  return [...entering(parent), `cd ${quoted(name)}`];
+  return [...entering(parent), `cd ${here(name)}`];
 }
 
 /** Where parts of a file go, at most {@link chunk} bytes each; everything in bytes. */

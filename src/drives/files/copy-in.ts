@@ -12,7 +12,7 @@ export interface CopyInOptions extends AttributeOptions {
 }
 
 /** Content that one commit makes lasting at most: what is lost where the copy is cut off. */
-const bytesPerCommit = 256 * 2 ** 20;
+const bytesPerCommit = 512 * 2 ** 20;
 /** Blocks of metadata that a step changes at most, about: its inode, its folder, bitmaps, block lists. */
 const blocksPerStep = 6;
 

@@ -33,6 +33,8 @@ export interface CopyOutPlan {
 }
 
 const slash = Buffer.from('/');
+/** Others on this machine cannot write to what comes off a drive, whatever it says. */
+const keptMode = 0o755;
 
 /**
  * Lists what a copy of a place on the drive makes here. Only regular files and folders are copied: a link or device of a
@@ -113,7 +115,7 @@ export async function copyOut(files: OpenFiles, plan: CopyOutPlan, options: Copy
   for (const { path, inode } of folders.reverse()) {
     await using folder = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_DIRECTORY);
     if (options.owner !== undefined) await folder.chown(options.owner.uid, options.owner.gid);
-    await folder.chmod(inode.mode & 0o777);
+    await folder.chmod(inode.mode & keptMode);
     await folder.utimes(timeOf(inode), timeOf(inode));
   }
 }
@@ -152,7 +154,7 @@ async function copyFile(files: OpenFiles, { path, inode }: Target, options: Copy
     options.onBytes(stored - copied);
     await file.truncate(inode.size);
     if (options.owner !== undefined) await file.chown(options.owner.uid, options.owner.gid);
-    await file.chmod(inode.mode & 0o777);
+    await file.chmod(inode.mode & keptMode);
     await file.utimes(timeOf(inode), timeOf(inode));
   }
   await rename(partial, path);

@@ -23,6 +23,11 @@ export function quoted(word: string): string {
   return `"${word.replaceAll('"', '""')}"`;
 }
 
+/** The same for a command that takes an inode as well, which it writes `<2>`: a file may have such a name. */
+export function here(name: string): string {
+  return quoted(`./${name}`);
+}
+
 /**
  * Carries out commands on an image, all or, as far as the caller's answer to the error goes, none: debugfs goes on after a
  * command that failed, so that the image must be thrown away then.

@@ -64,14 +64,14 @@ export class DriveEditor implements AsyncDisposable {
    */
   static async open(drive: string, signal?: AbortSignal): Promise<DriveEditor> {
     await using stack = new AsyncDisposableStack();
-    const { disk } = stack.use(await serveDrive(drive, { writable: true, signal }));
+    const { disk } = stack.use(await serveDrive(drive, { writable: true, direct: true, signal }));
     const { superblock } = await Ext4.open(disk);
     requireWritable(drive, superblock);
     const { inodesCount, freeInodes, inodeSize } = superblock;
     const bytes = Math.max(0, inodesCount - freeInodes) * inodeSize * 3 + 32 * 2 ** 20;
     const { path: folder } = stack.use(await workDirectory({ bytes }));
     await writeFile(join(folder, emptyFile), '');
-    const image = stack.use(await WorkImage.create(folder, disk, superblock.blockSize));
+    const image = stack.use(await WorkImage.create(folder, disk, superblock.blockSize, { signal }));
     let ext4 = await Ext4.open(image.blocks);
     await loadMetadata(image, ext4);
     if (superblock.needsRecovery) {

@@ -29,7 +29,7 @@ export async function openFiles(drive: string, signal?: AbortSignal): Promise<Op
     const { inodesCount, freeInodes, inodeSize, blockSize } = first.superblock;
     const bytes = Math.max(0, inodesCount - freeInodes) * inodeSize * 3 + 256 * 2 ** 20;
     const { path } = stack.use(await workDirectory({ bytes }));
-    const image = stack.use(await WorkImage.create(path, disk, blockSize));
+    const image = stack.use(await WorkImage.create(path, disk, blockSize, { signal }));
     const ext4 = await Ext4.open(image.blocks);
     await loadMetadata(image, ext4);
     const { changes } = await replayJournal(image, ext4, signal);

@@ -1,5 +1,6 @@
 import type { Inode } from '../../host/ext4/inode.ts';
-import { quoted } from './debugfs-script.ts';
+import { MalformedError } from '../../host/tar/bytes.ts';
+import { quoted, unusableWord } from './debugfs-script.ts';
 import type { DriveEditor } from './editor.ts';
 
 /**
@@ -10,8 +11,11 @@ export async function removeFileCommands(editor: DriveEditor, inode: Inode, name
   const commands: string[] = [];
   if (inode.links <= 1 && inode.attributesBlock !== 0) {
     // debugfs would leave a block of attributes in use.
-    for (const attribute of await editor.attributeNames(inode))
+    for (const attribute of await editor.attributeNames(inode)) {
+      if (unusableWord(attribute) !== undefined)
+        throw new MalformedError(`the extended attributes of inode ${inode.number} are damaged`);
       commands.push(`ea_rm <${inode.number}> ${quoted(attribute)}`);
+    }
   }
   return [...commands, `rm ${quoted(name)}`];
 }

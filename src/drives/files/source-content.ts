@@ -79,9 +79,14 @@ export async function dataRanges(entry: SourceEntry, from: number, blockSize: nu
   return ranges;
 }
 
-/** Bytes of a file from `offset` on, filled with zeros behind its end. */
-export async function readSourceBytes(handle: FileHandle, offset: number, length: number): Promise<Buffer> {
-  const buffer = Buffer.allocUnsafe(length);
+/** Bytes of a file from `offset` on, filled with zeros behind its end. @param room at least as long; the bytes go there */
+export async function readSourceBytes(
+  handle: FileHandle,
+  offset: number,
+  length: number,
+  room: Buffer = Buffer.allocUnsafe(length),
+): Promise<Buffer> {
+  const buffer = room.subarray(0, length);
   let have = 0;
   while (have < length) {
     const { bytesRead } = await handle.read(buffer, have, length - have, offset + have);

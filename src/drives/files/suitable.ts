@@ -1,5 +1,6 @@
 import { UserError } from '../../host/errors.ts';
 import type { Superblock } from '../../host/ext4/superblock.ts';
+import { MalformedError } from '../../host/tar/bytes.ts';
 
 /**
  * Features with which a file system is written to; each bit is a feature of the kernel's super.rst. What is missing changes how
@@ -15,6 +16,15 @@ const written = {
 } as const;
 const hasJournal = 0x4;
 const extents = 0x40;
+
+/**
+ * Refuses a journal that lies elsewhere: e2fsck would open the device of this machine that the drive names.
+ * @throws MalformedError
+ */
+export function requireOwnJournal({ features, journalInode }: Superblock): void {
+  if ((features.compatible & hasJournal) !== 0 && journalInode === 0)
+    throw new MalformedError('its journal is on another device');
+}
 
 /** @throws UserError where the file system of a drive is none that is written to */
 export function requireWritable(drive: string, superblock: Superblock): void {

@@ -1,7 +1,10 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Blocks } from '../../host/disk/blocks.ts';
+import { interruptible } from '../../host/disk/interruptible.ts';
+import { roomIn } from '../../host/room.ts';
 import { run } from '../../host/run.ts';
+import { MalformedError } from '../../host/tar/bytes.ts';
 
 const chunk = 1 << 20;
 const zeros = Buffer.alloc(chunk);
@@ -25,25 +28,41 @@ export class WorkImage implements AsyncDisposable {
   readonly #blockSize: number;
   readonly #file: FileHandle;
   readonly #before: FileHandle;
+  /** Bytes that may still be copied: a small drive can speak of any amount of metadata. */
+  #room: number;
   /** A bit for each block. */
   readonly #loaded: Uint8Array;
 
-  private constructor(path: string, drive: Blocks, blockSize: number, file: FileHandle, before: FileHandle) {
+  private constructor(
+    path: string,
+    drive: Blocks,
+    blockSize: number,
+    file: FileHandle,
+    before: FileHandle,
+    room: number,
+  ) {
     this.path = path;
     this.#drive = drive;
     this.#blockSize = blockSize;
     this.#file = file;
     this.#before = before;
+    this.#room = room;
     this.#loaded = new Uint8Array(Math.ceil(drive.size / blockSize / 8) + 1);
   }
 
-  /** @param folder private, and empty */
-  static async create(folder: string, drive: Blocks, blockSize: number): Promise<WorkImage> {
+  /** @param folder private, and empty; it is not filled up */
+  static async create(
+    folder: string,
+    drive: Blocks,
+    blockSize: number,
+    { signal, room = Number.POSITIVE_INFINITY }: { signal?: AbortSignal | undefined; room?: number } = {},
+  ): Promise<WorkImage> {
     const path = join(folder, 'drive');
     const file = await open(path, 'wx+', 0o600);
     const before = await open(join(folder, 'before'), 'wx+', 0o600);
     for (const each of [file, before]) await each.truncate(drive.size);
-    return new WorkImage(path, drive, blockSize, file, before);
+    const most = await roomIn(folder, room);
+    return new WorkImage(path, interruptible(drive, signal), blockSize, file, before, most);
   }
 
   /** The drive as the work image has it; what is read becomes part of the image. */
@@ -74,6 +93,8 @@ export class WorkImage implements AsyncDisposable {
         Math.min((end - block) * this.#blockSize, this.#drive.size - offset),
       );
       if (!data.equals(zeros.subarray(0, data.length))) {
+        this.#room -= 2 * data.length;
+        if (this.#room < 0) throw new MalformedError('it has more metadata than there is room for here');
         await this.#file.write(data, 0, data.length, offset);
         await this.#before.write(data, 0, data.length, offset);
       }

@@ -89,7 +89,8 @@ export class DiskFullError extends Error {
 }
 
 /**
- * Connects to the default export of an NBD server on a Unix socket. Requests are carried out one after the other.
+ * Connects to the default export of an NBD server on a Unix socket. Requests go out at once, and may be carried out in any order: whoever needs one
+ * done before another waits for it.
  * @throws MalformedError where the server does not answer as the protocol says
  */
 export async function connectNbd(path: string): Promise<NbdDisk> {
@@ -98,26 +99,7 @@ export async function connectNbd(path: string): Promise<NbdDisk> {
   const incoming = new Incoming(socket);
   try {
     const size = await negotiate(incoming);
-    let last: Promise<unknown> = Promise.resolve();
-    /** Sends one request once the earlier ones were answered, and gives what follows its reply. */
-    const ask = (type: number, offset: number, length: number, data?: Uint8Array): Promise<Buffer> => {
-      const mine = last.then(async () => {
-        incoming.write(request(type, offset, length));
-        if (data !== undefined) incoming.write(data);
-        const answer = await incoming.exactly(16);
-        if (answer.readUInt32BE(0) !== magic.simpleReply)
-          throw new MalformedError('qemu-nbd gave no NBD reply');
-        const error = answer.readUInt32BE(4);
-        if (error === noSpace) throw new DiskFullError('the file system that holds the image is full');
-        if (error !== 0)
-          throw new MalformedError(
-            `it cannot be ${type === command.read ? 'read' : 'written'} at byte ${offset} (error ${error})`,
-          );
-        return await incoming.exactly(type === command.read ? length : 0);
-      });
-      last = mine.catch(() => {});
-      return mine;
-    };
+    const ask = requests(incoming);
     return {
       size,
       async read(offset, length) {
@@ -150,11 +132,73 @@ export async function connectNbd(path: string): Promise<NbdDisk> {
   }
 }
 
+/** A request that was sent and not answered yet. */
+interface Pending {
+  type: number;
+  offset: number;
+  /** Bytes that follow a reply without an error. */
+  following: number;
+  resolve: (data: Buffer) => void;
+  reject: (error: Error) => void;
+}
+
+/** Sends requests, and gives what follows the reply of each. The server answers as it gets done; a cookie tells which one it means. */
+function requests(
+  incoming: Incoming,
+): (type: number, offset: number, length: number, data?: Uint8Array) => Promise<Buffer> {
+  const waiting = new Map<number, Pending>();
+  let cookies = 0;
+  let receiving = false;
+  let broken: Error | undefined;
+
+  async function receive(): Promise<void> {
+    if (receiving) return;
+    receiving = true;
+    try {
+      while (waiting.size > 0) await receiveOne();
+    } catch (error) {
+      broken = error as Error;
+      for (const { reject } of waiting.values()) reject(broken);
+      waiting.clear();
+    }
+    receiving = false;
+  }
+
+  async function receiveOne(): Promise<void> {
+    const answer = await incoming.exactly(16);
+    const cookie = Number(answer.readBigUInt64BE(8));
+    const asked = waiting.get(cookie);
+    if (answer.readUInt32BE(0) !== magic.simpleReply || asked === undefined)
+      throw new MalformedError('qemu-nbd gave no NBD reply');
+    const error = answer.readUInt32BE(4);
+    const data = error === 0 ? await incoming.exactly(asked.following) : undefined;
+    waiting.delete(cookie);
+    if (data !== undefined) asked.resolve(data);
+    else if (error === noSpace)
+      asked.reject(new DiskFullError('the file system that holds the image is full'));
+    else {
+      const what = asked.type === command.read ? 'read' : 'written';
+      asked.reject(new MalformedError(`it cannot be ${what} at byte ${asked.offset} (error ${error})`));
+    }
+  }
+
+  return (type, offset, length, data) =>
+    new Promise((resolve, reject) => {
+      if (broken !== undefined) return reject(broken);
+      const cookie = ++cookies;
+      waiting.set(cookie, { type, offset, following: type === command.read ? length : 0, resolve, reject });
+      incoming.write(request(type, offset, length, cookie));
+      if (data !== undefined) incoming.write(data);
+      void receive();
+    });
+}
+
 /** Request: magic, flags, type, cookie, offset, length. */
-function request(type: number, offset: number, length: number): Buffer {
+function request(type: number, offset: number, length: number, cookie = 0): Buffer {
   const bytes = Buffer.alloc(28);
   bytes.writeUInt32BE(magic.request, 0);
   bytes.writeUInt16BE(type, 6);
+  bytes.writeBigUInt64BE(BigInt(cookie), 8);
   bytes.writeBigUInt64BE(BigInt(offset), 16);
   bytes.writeUInt32BE(length, 24);
   return bytes;

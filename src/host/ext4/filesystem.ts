@@ -15,6 +15,8 @@ const zeros = Buffer.alloc(chunk);
 /** Holes cost nothing on the disk but time to read back; no file of an operating system comes near. */
 const largestFile = 64 * 1024 ** 3;
 const largestDirectory = 256 * 1024 * 1024;
+/** Names in a directory: 256 MiB could hold 20 million short ones, more than memory does. */
+const mostNames = 4_000_000;
 const largestAttribute = 64 * 1024;
 
 /**
@@ -126,6 +128,8 @@ export class Ext4 {
       const data = await this.#all(inode, largestDirectory);
       for (let at = 0; at < data.length; at += blockSize) {
         found.push(...directoryEntries(data.subarray(at, at + blockSize), inode.seed));
+        if (found.length > mostNames)
+          throw new MalformedError(`the directory of inode ${inode.number} has more than ${mostNames} names`);
       }
     }
     return found.sort((a, b) => (a.name < b.name ? -1 : 1));

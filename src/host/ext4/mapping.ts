@@ -50,7 +50,7 @@ export async function* allRunsOf(
   const runs =
     inode.flags & inodeFlags.extents
       ? extents({ inode, readBlock, limit, seen: new Set(), reached: 0 }, inode.block, undefined)
-      : mapped(inode.block, readBlock, blockSize / 4, limit);
+      : mapped(inode, readBlock, blockSize / 4, limit);
   for await (const run of runs) {
     if (run.logical < reached) throw new MalformedError(`the block list of inode ${inode.number} is damaged`);
     if (run.logical >= limit) return;
@@ -113,11 +113,14 @@ async function* extents(
 
 /** The block map of ext2 and ext3: twelve blocks, then one, two and three levels of blocks of numbers. */
 async function* mapped(
-  map: Buffer,
+  inode: Inode,
   readBlock: ReadBlock,
   perBlock: number,
   limit: number,
 ): AsyncGenerator<Run> {
+  const map = inode.block;
+  // As in an extent tree: a block of numbers that names itself three levels deep would take hours.
+  const seen = new Set<number>();
   let logical = 0;
   async function* level(block: number, depth: number): AsyncGenerator<Run> {
     if (depth === 0 || block === 0) {
@@ -125,6 +128,8 @@ async function* mapped(
       logical += perBlock ** depth;
       return;
     }
+    if (seen.has(block)) throw new MalformedError(`the block list of inode ${inode.number} is damaged`);
+    seen.add(block);
     const numbers = await readBlock(block);
     for (let at = 0; at < numbers.length && logical < limit; at += 4) {
       yield* level(numbers.readUInt32LE(at), depth - 1);

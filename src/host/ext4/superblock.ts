@@ -44,6 +44,8 @@ const incompatible = {
 /** FILETYPE, RECOVER, EXTENTS, 64BIT, MMP, FLEX_BG, EA_INODE, CSUM_SEED, LARGEDIR, INLINE_DATA, ENCRYPT, CASEFOLD. */
 const known = 0x2 | 0x4 | 0x40 | 0x80 | 0x100 | 0x200 | 0x400 | 0x2000 | 0x4000 | 0x8000 | 0x10000 | 0x20000;
 const metadataChecksums = 0x400;
+/** Read-only compatible: BIGALLOC. */
+const bigalloc = 0x200;
 
 /** What a reader needs to know of an ext2, ext3 or ext4 file system. */
 export interface Superblock {
@@ -145,8 +147,12 @@ export async function readSuperblock(volume: Blocks): Promise<Superblock> {
   };
   const powerOfTwo = (n: number) => n > 0 && (n & (n - 1)) === 0;
   const sound =
+    found.firstDataBlock <= 1 &&
     found.inodesPerGroup > 0 &&
-    found.blocksPerGroup > 0 &&
+    found.inodesPerGroup <= 8 * blockSize &&
+    // A bitmap is one block; with BIGALLOC its bits stand for more than a block each.
+    found.blocksPerGroup >= 8 &&
+    (found.blocksPerGroup <= 8 * blockSize || (found.features.readOnlyCompatible & bigalloc) !== 0) &&
     powerOfTwo(found.inodeSize) &&
     found.inodeSize >= 128 &&
     found.inodeSize <= blockSize &&

@@ -1,7 +1,7 @@
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Check, ExaminedBundle, Finding } from '../../bundle/index.ts';
-import { messageOf } from '../../host/errors.ts';
+import { hasCode, messageOf } from '../../host/errors.ts';
 import { readSuperblock } from '../../host/ext4/superblock.ts';
 import { start } from '../../host/run.ts';
 import { MalformedError } from '../../host/tar/bytes.ts';
@@ -34,6 +34,9 @@ async function checkDrive(subject: string, { source, signal }: ExaminedBundle): 
   try {
     const drive = await openQcow2(await blocksOf(source, subject));
     const superblock = await readSuperblock(drive);
+    // e2fsck would open the device of this machine that the drive names.
+    if ((superblock.features.compatible & 4) !== 0 && superblock.journalInode === 0)
+      return [finding('failure', 'has its journal on another device')];
     const findings: Finding[] = [];
     if (drive.header.snapshots > 0)
       findings.push(finding('note', `holds ${drive.header.snapshots} internal snapshots`));
@@ -85,7 +88,7 @@ async function checkCopy(
   try {
     await copyDrive(drive, copy, signal);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOSPC')
+    if (hasCode(error, 'ENOSPC') || hasCode(error, 'EFBIG'))
       return notChecked(`holds ${bytes} bytes of data, and ${work.path} has no room for a copy; set TMPDIR`);
     throw error;
   }

@@ -11,6 +11,8 @@ const derive = promisify(pbkdf2);
 /** What a keyslot of this builder's is; another is not opened, as its cost and its cipher are the header's choice. */
 const known = { cipher: 'aes-xts-plain64', hash: 'sha256', mostIterations: 1_000_000 } as const;
 const keyBytes = 64;
+/** LUKS2 itself has at most 32; this builder makes one. */
+const mostSlots = 4;
 const slotSector = 512;
 
 /**
@@ -24,6 +26,8 @@ export async function unlockVolumeKey(
   passphrase: Secret,
 ): Promise<Secret | undefined> {
   const slots = Object.entries(metadata.keyslots).filter(([, slot]) => isOurs(slot));
+  // Each costs a second and more, and a header of 4 MiB could name thousands.
+  if (slots.length > mostSlots) throw new MalformedError(`its LUKS header has ${slots.length} keyslots`);
   if (slots.length === 0) throw new MalformedError('its LUKS header has no keyslot that this reader knows');
   for (const [name, slot] of slots) {
     const digest = Object.values(metadata.digests).find(({ keyslots }) => keyslots.includes(name));

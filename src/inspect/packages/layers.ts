@@ -1,3 +1,4 @@
+import { UserError } from '../../host/errors.ts';
 import { describeSquashfs, readSquashfsFile, type SquashfsEntry } from '../../host/squashfs.ts';
 import { apkPackages, distributionOf, dpkgPackages, type InstalledPackage } from './package.ts';
 
@@ -29,13 +30,22 @@ type Shown = Map<string, string | 'removed'>;
  */
 export async function layerPackages(layers: readonly string[], signal?: AbortSignal): Promise<PackageReport> {
   const shown: Shown = new Map();
+  const unread: string[] = [];
   for (const layer of layers) {
     for (const entry of await describeSquashfs(layer, signal)) show(shown, entry, layer);
   }
   const read = async (path: string): Promise<string | undefined> => {
     const layer = shown.get(path);
     if (layer === undefined || layer === 'removed') return undefined;
-    return (await readSquashfsFile(layer, path, { limit, signal })).toString('utf8');
+    try {
+      return (await readSquashfsFile(layer, path, { limit, signal })).toString('utf8');
+    } catch (error) {
+      // Too large, or a name that only looks like one: the image's author must not be able to keep the rest from being told.
+      signal?.throwIfAborted();
+      if (!(error instanceof UserError)) throw error;
+      unread.push(path);
+      return undefined;
+    }
   };
   const packages: InstalledPackage[] = dpkgPackages((await read(dpkgStatus)) ?? '');
   for (const path of [...shown.keys()].filter((name) => dpkgFolder.test(name)).slice(0, mostFiles))
@@ -43,8 +53,8 @@ export async function layerPackages(layers: readonly string[], signal?: AbortSig
   for (const path of apkInstalled) packages.push(...apkPackages((await read(path)) ?? ''));
   let distribution: PackageReport['distribution'];
   for (const path of osReleases) distribution ??= distributionOf((await read(path)) ?? '');
-  const unread = [...shown].filter(([path, layer]) => rpmFiles.test(path) && layer !== 'removed');
-  return { packages: inOrder(packages), distribution, unread: unread.map(([path]) => `/${path}`) };
+  for (const [path, layer] of shown) if (rpmFiles.test(path) && layer !== 'removed') unread.push(path);
+  return { packages: inOrder(packages), distribution, unread: unread.map((path) => `/${path}`) };
 }
 
 const matters = (path: string) =>

@@ -28,7 +28,8 @@ export function dpkgPackages(status: string): InstalledPackage[] {
     // Files of status.d, which "distroless" images have, hold no status.
     if (!name || !version || (state !== undefined && !/ installed$/.test(state))) return [];
     const architecture = fields.get('Architecture');
-    const source = fields.get('Source')?.replace(/ \(.*\)$/, '');
+    // `glibc (2.36-9)`. No pattern: a field of many megabytes must not take a time of its square.
+    const source = fields.get('Source')?.split(' (', 1)[0];
     return [
       {
         type: 'deb',

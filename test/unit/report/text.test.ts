@@ -1,5 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { bytesText, clip, duration, manyLines, oneLine, progressText } from '../../../src/report/text.ts';
+import {
+  bytesText,
+  clip,
+  duration,
+  jsonText,
+  manyLines,
+  oneLine,
+  progressText,
+} from '../../../src/report/text.ts';
 
 describe('text from outside', () => {
   it('becomes one line without anything that drives a terminal', () => {
@@ -44,4 +52,13 @@ it('progress reads as words, a count, or a share with the count', () => {
   expect(progressText({ done: 1, total: 3, unit: 'layers' })).toBe('33 % (1 of 3 layers)');
   expect(progressText({ done: 2 ** 30, total: 2 ** 31, unit: 'bytes' })).toBe('50 % (1.0 GiB of 2.0 GiB)');
   expect(progressText({ done: 9, total: 3, unit: 'layers' })).toMatch(/^100 %/);
+});
+
+describe('jsonText', () => {
+  it('is JSON that drives no terminal, whatever it tells', () => {
+    const value = { name: 'a\u009b31m\u202eb\u007f\u001b[2Jü' };
+    const text = jsonText(value, 2);
+    expect(text).toMatch(/^[\n\x20-\x7e]+$/);
+    expect(JSON.parse(text)).toEqual(value);
+  });
 });
