@@ -23,6 +23,7 @@ import {
   readConfig,
   refuseProblems,
 } from './builder-file.ts';
+import { agreesWithTheKit } from './federation.ts';
 import type { ReplacementPlaces } from './rebuild/places.ts';
 import { type BuilderValues, imageValues } from './record/builder-values.ts';
 
@@ -107,7 +108,10 @@ export async function loadSettings(request: BuildRequest): Promise<BuildSettings
   const builderFile = findBuilderFile(request.builderFile);
   const context = pathContext(dirname(file));
   const text = await readConfig(file);
-  const site = parseCcConfig(text, request.configFile, [namesExistingFiles(context)]);
+  const site = parseCcConfig(text, request.configFile, [
+    namesExistingFiles(context),
+    agreesWithTheKit(context),
+  ]);
   const builder =
     builderFile === undefined
       ? { config: defaultBuilderConfig(), errors: [], warnings: [] }

@@ -25,6 +25,14 @@ describe.skipIf(flare === undefined)("nvflare provision with the guide's project
     await expectSound(project, name);
   });
 
+  it("warns that the guide's client may connect to nothing, and of nothing else", () => {
+    const warnings = provisioned.output.split('\n').filter((line) => line.includes('warning: /'));
+    expect(warnings).toEqual([
+      expect.stringContaining('allowed_out_ports lacks 8002, the port of server1 in the startup kit: '),
+      expect.stringContaining('allowed_out_ports lacks 443, at which SNPAuthorizer '),
+    ]);
+  });
+
   it('leaves the admin a plain package', async () => {
     expect((await readdir(project.packageOf('admin@nvidia.com'))).sort()).toEqual([
       'local',
