@@ -1,6 +1,5 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import {
@@ -14,6 +13,7 @@ import {
   resolvePath,
 } from '../config/index.ts';
 import { exitStatus, hasCode, messageOf, UserError } from '../host/errors.ts';
+import { homeFolder } from '../host/home.ts';
 
 /** The checkout this program runs from. */
 export const projectRoot = fileURLToPath(new URL('../..', import.meta.url));
@@ -66,7 +66,7 @@ export function refuseProblems(errors: readonly Problem[], warnings: readonly Pr
 }
 
 export function pathContext(configDirectory: string): PathContext {
-  return { workingDirectory: process.cwd(), configDirectory, home: homedir(), exists: existsSync };
+  return { workingDirectory: process.cwd(), configDirectory, home: homeFolder(), exists: existsSync };
 }
 
 /** A path that must exist. @throws UserError */
