@@ -22,6 +22,7 @@ import {
   readBuilderFile,
   readConfig,
   refuseProblems,
+  siteContext,
 } from './builder-file.ts';
 import { agreesWithTheKit } from './federation.ts';
 import type { ReplacementPlaces } from './rebuild/places.ts';
@@ -106,7 +107,7 @@ export interface ReplacedImage {
 export async function loadSettings(request: BuildRequest): Promise<BuildSettings> {
   const file = resolve(request.configFile);
   const builderFile = findBuilderFile(request.builderFile);
-  const context = pathContext(dirname(file));
+  const context = siteContext(dirname(file));
   const text = await readConfig(file);
   const site = parseCcConfig(text, request.configFile, [
     namesExistingFiles(context),
