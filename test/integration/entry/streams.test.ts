@@ -20,7 +20,6 @@ describe('a set-up with something to say', () => {
     '2>&-',
     '>&- 2>&-',
     '>/dev/full 2>/dev/full',
-    '2>&1 | exec head -c 1 | exec sleep 0',
   ])('goes on to the build with %s', async (redirection) => {
     expect((await shell(redirection)).status).toBe(0);
     expect(await checkout.calls()).toHaveLength(1);
@@ -28,10 +27,17 @@ describe('a set-up with something to say', () => {
     expect((await checkout.build('x')).stderr).toBe('');
   });
 
+  it('goes on where the reader has left', async () => {
+    const late = '{ sleep 0.5; "$0" x; } 2>&1 | true';
+    await checkout.run('bash', ['-c', late, join(checkout.root, 'cvm_build.sh')]);
+    // By a signal it would have ended before it called npm.
+    expect(await checkout.calls()).toHaveLength(1);
+  });
+
   it('that fails ends with status 2 and hangs no reader in turns, whatever bytes npm says', async () => {
     await checkout.program('npm', [
-      // Characters of two and three bytes, so that any cut falls into one; and bytes that are no text at all.
-      `for line in 1 2 3 4 5 6 7 8 9; do printf '%s' "$line"; seq -f 'é€%.0f' 200 | tr -d '\\n'; printf '\\377\\376\\n'; done`,
+      // Characters of two and three bytes, shifted from line to line so that any cut falls into some; and bytes that are no text.
+      `for line in 1 2 3 4 5 6 7 8 9; do printf '\\377%0*d' "$line" 0; seq -f 'é€%.0f' 200 | tr -d '\n'; echo; done`,
       'exit 1',
     ]);
     const command = join(checkout.root, 'cvm_build.sh');
