@@ -4,6 +4,7 @@ import { findFirmware, localFirmware } from './base/index.ts';
 import { acceptFirmware, firmwareOf } from './build/accept-firmware.ts';
 import { baseOfSite, knownBase } from './build/base-of-site.ts';
 import { completeBundle } from './build/complete-bundle.ts';
+import { keyBrokerPortNote } from './build/federation.ts';
 import { gpuOfSite } from './build/gpu.ts';
 import { handOver } from './build/hand-over.ts';
 import { newIdentity } from './build/identity.ts';
@@ -110,7 +111,12 @@ const kit = cvm.task('kit', {
 const broker = cvm.task('broker', {
   title: 'Key broker',
   cached: ({ options: { settings }, signal }) => knownKeyBroker(settings, signal),
-  run: ({ options: { settings }, signal }) => findKeyBroker(settings, signal),
+  run: async ({ options: { settings }, signal, note }) => {
+    const broker = await findKeyBroker(settings, signal);
+    const news = keyBrokerPortNote(settings.site.allowedOutPorts, broker.url);
+    if (news !== undefined) note(news);
+    return broker;
+  },
 });
 
 const genericInitrd = cvm.task('initrd-parts', {

@@ -11,14 +11,21 @@ setup_log=
 # in turn, and blocks on the silent one; `stderr` for programs whose output others parse.
 : "${setup_voice:=stderr}"
 
+# A stream that is closed, or whose reader has gone, is nobody to tell, and ends nothing.
 setup_say() {
-  printf '%s\n' "$1" >&2
-  if [[ $setup_voice == both && ! (-t 1 && -t 2) ]]; then printf '%s\n' "$1"; fi
+  setup_complain "$1"
+  if [[ $setup_voice == both && ! (-t 1 && -t 2) ]]; then
+    (trap '' PIPE && printf '%s\n' "$1") 2>/dev/null || true
+  fi
+}
+
+setup_complain() {
+  (trap '' PIPE && printf '%s\n' "$@" >&2) || true
 }
 
 # Ends with status 2, which the commands use for "fix your input or machine first".
 setup_fail() {
-  printf 'error: %s\nhint: %s\n' "$1" "$2" >&2
+  setup_complain "error: $1" "hint: $2"
   exit 2
 }
 
@@ -37,10 +44,11 @@ setup_quietly() {
   setup_log=$(mktemp)
   "$@" >"$setup_log" 2>&1 </dev/null 9<&- || status=$?
   if ((status != 0)); then
-    printf '%s ended with status %d; how its output begins and ends:\n' "$label" "$status" >&2
+    setup_complain "$label ended with status $status; how its output begins and ends:"
     # Callers stop reading one stream while the other is silent: stay far below a pipe's 64 KiB. npm says the cause
-    # first, apt-get last.
-    { sed -n 1,8p "$setup_log" && sed 1,8d "$setup_log" | tail -n 12; } | cut -c 1-300 >&2
+    # first, apt-get last. FLARE reads UTF-8 and dies of anything else, which is what cut leaves of a long line.
+    { sed -n 1,8p "$setup_log" && sed 1,8d "$setup_log" | tail -n 12; } |
+      LC_ALL=C cut -c 1-300 | iconv -c -f UTF-8 -t UTF-8 >&2 || true
   fi
   rm -f -- "$setup_log"
   setup_log=
@@ -179,7 +187,9 @@ setup_apt() {
 # another account could write to.
 setup_exec_cvm() {
   export PATH="$node_folder:$PATH"
-  local cache=${XDG_CACHE_HOME:-${HOME:+$HOME/.cache}}
+  local cache=${XDG_CACHE_HOME-}
+  # Not in another account's home folder, where sudo leaves root with HOME.
+  if [[ -z $cache && -n ${HOME-} && -O $HOME ]]; then cache=$HOME/.cache; fi
   if [[ -z ${NODE_COMPILE_CACHE-} && $cache == /* ]]; then
     local compiled=$cache/cvm-builder-node
     [[ -d $compiled ]] || (umask 077 && mkdir -p -- "$compiled") 2>/dev/null || true

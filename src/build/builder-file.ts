@@ -1,6 +1,5 @@
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import {
@@ -14,6 +13,7 @@ import {
   resolvePath,
 } from '../config/index.ts';
 import { exitStatus, hasCode, messageOf, UserError } from '../host/errors.ts';
+import { homeFolder } from '../host/home.ts';
 
 /** The checkout this program runs from. */
 export const projectRoot = fileURLToPath(new URL('../..', import.meta.url));
@@ -66,7 +66,19 @@ export function refuseProblems(errors: readonly Problem[], warnings: readonly Pr
 }
 
 export function pathContext(configDirectory: string): PathContext {
-  return { workingDirectory: process.cwd(), configDirectory, home: homedir(), exists: existsSync };
+  return { workingDirectory: process.cwd(), configDirectory, home: homeFolder(), exists: existsSync };
+}
+
+/** Mode bits of a folder in which all accounts make files, and remove only their own. */
+const everybodys = 0o1002;
+
+/**
+ * What relative paths of a cc_config in this folder are looked up against. A temporary folder of all accounts, such as the
+ * /tmp in which FLARE hands over its copy, is no place for inputs: anybody could put a workload of his own there.
+ */
+export function siteContext(folder: string): PathContext {
+  const mode = statSync(folder, { throwIfNoEntry: false })?.mode ?? 0;
+  return pathContext((mode & everybodys) === everybodys ? process.cwd() : folder);
 }
 
 /** A path that must exist. @throws UserError */

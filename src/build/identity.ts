@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { exitStatus, messageOf, UserError } from '../host/errors.ts';
 import { newDiskKey, type Secret } from '../host/secret.ts';
 import type { BuildSettings } from './settings.ts';
 
@@ -27,7 +28,12 @@ export async function newIdentity(settings: BuildSettings, scope: AsyncDisposabl
   scope.defer(() => key.wipe());
   const place = settings.replaces?.keepId === undefined ? newPlace(settings) : placeBeside(settings);
   const { unfinished } = place;
-  await mkdir(place.folder, { recursive: true, mode: 0o755 });
+  await mkdir(place.folder, { recursive: true, mode: 0o755 }).catch((error: unknown) => {
+    throw new UserError(`cannot make the bundle's folder ${place.folder}: ${messageOf(error)}`, {
+      hint: 'choose another output folder: --output, or output in builder.yml',
+      status: exitStatus.usage,
+    });
+  });
   scope.defer(async () => {
     for (const path of unfinished) await rm(path, { recursive: true, force: true });
   });

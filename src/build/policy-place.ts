@@ -1,13 +1,16 @@
 import { existsSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { ownHomeFolder } from '../host/home.ts';
 import type { MinimumTcb } from '../kbs/index.ts';
 import { type BuilderFile, existingPath, outputPath, pathContext } from './builder-file.ts';
 
 /** Where development bundles keep their registry, policy and key broker: apart from everything real. */
 export function developmentState(): string {
   const state = process.env.XDG_STATE_HOME;
-  return join(state?.startsWith('/') ? state : join(homedir(), '.local/state'), 'cvm-builder/development');
+  return join(
+    state?.startsWith('/') ? state : join(ownHomeFolder(), '.local/state'),
+    'cvm-builder/development',
+  );
 }
 
 /** A policy directory, and what builder.yml says of the policy in it. */

@@ -22,7 +22,9 @@ import {
   readBuilderFile,
   readConfig,
   refuseProblems,
+  siteContext,
 } from './builder-file.ts';
+import { agreesWithTheKit } from './federation.ts';
 import type { ReplacementPlaces } from './rebuild/places.ts';
 import { type BuilderValues, imageValues } from './record/builder-values.ts';
 
@@ -105,9 +107,12 @@ export interface ReplacedImage {
 export async function loadSettings(request: BuildRequest): Promise<BuildSettings> {
   const file = resolve(request.configFile);
   const builderFile = findBuilderFile(request.builderFile);
-  const context = pathContext(dirname(file));
+  const context = siteContext(dirname(file));
   const text = await readConfig(file);
-  const site = parseCcConfig(text, request.configFile, [namesExistingFiles(context)]);
+  const site = parseCcConfig(text, request.configFile, [
+    namesExistingFiles(context),
+    agreesWithTheKit(context),
+  ]);
   const builder =
     builderFile === undefined
       ? { config: defaultBuilderConfig(), errors: [], warnings: [] }

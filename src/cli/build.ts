@@ -1,3 +1,5 @@
+import { dirname } from 'node:path';
+import { printedPath } from '../build/printed-path.ts';
 import { loadSettings } from '../build/settings.ts';
 import { build, buildOptions } from '../build.ts';
 import { handleSignals } from '../host/signals.ts';
@@ -40,6 +42,8 @@ export async function buildCommand(configFile: string, flags: BuildFlags): Promi
       await report.result(renderPlan(await build.graph.plan(request)).trimEnd());
       return;
     }
+    // Where the bundle could not be named at the end, nothing is begun.
+    await printedPath(dirname(settings.targetFolder));
     const { result } = await build.graph.run({ ...request, events: report.events });
     await reportBuilt(report, result);
   } catch (error) {

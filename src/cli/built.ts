@@ -1,3 +1,5 @@
+import { dirname, join, relative } from 'node:path';
+import { printedPath } from '../build/printed-path.ts';
 import type { Manifest } from '../bundle/index.ts';
 import type { Report } from '../report/report.ts';
 
@@ -24,5 +26,12 @@ export async function reportBuilt(report: Report, result: Built): Promise<void> 
   report.note(`key and reference values: ${handoff}`);
   report.note(`policy: ${policyFile}`);
   if (manifest.kind === 'development') report.note(`try it: cvm boot ${result.folder}`);
-  await report.result(`CVM Bundle ${result.archive} is ready`);
+  const output = dirname(dirname(result.archive));
+  const printed = await printedPath(output);
+  if (printed !== output) {
+    report.note(
+      `the path below leads to ${result.archive} by a link, because FLARE reads a path up to its first blank`,
+    );
+  }
+  await report.result(`CVM Bundle ${join(printed, relative(output, result.archive))} is ready`);
 }

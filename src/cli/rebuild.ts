@@ -1,6 +1,7 @@
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import packageJson from '../../package.json' with { type: 'json' };
 import { outputPath, pathContext, readBuilderFile } from '../build/builder-file.ts';
+import { printedPath } from '../build/printed-path.ts';
 import { beginRebuild, keptId } from '../build/rebuild/begin.ts';
 import { compareInputs, type InputState, refuseUnasked } from '../build/rebuild/compare.ts';
 import { type FoundRecord, findBuildRecord } from '../build/rebuild/find.ts';
@@ -75,6 +76,7 @@ export async function rebuildCommand(named: string, flags: RebuildFlags): Promis
       return;
     }
     refuseUnasked(record.id, states);
+    await printedPath(dirname(settings.targetFolder));
     tellChanges(report, found, states, rows);
     const { result } = await build.graph.run({ ...request, events: report.events });
     await reportBuilt(report, result);

@@ -8,7 +8,10 @@ import { isAddress } from './values.ts';
 /** What FLARE checks at when `cc_attestation` does not say. */
 const flareCheckFrequency = 600;
 
-/** A token that outlives the check would let a VM that no longer attests pass once more. */
+/**
+ * FLARE up to 2.6 keeps a token until it expires, and refuses one that it has seen as a replay. Later releases make one for each
+ * check, and read the setting without using it.
+ */
 const tokensExpireBeforeTheNextCheck: Rule = ({ cc_issuers, cc_attestation }) => {
   const given = mapOf(cc_attestation).check_frequency;
   if (given !== undefined && typeof given !== 'number') return [];
@@ -17,8 +20,8 @@ const tokensExpireBeforeTheNextCheck: Rule = ({ cc_issuers, cc_attestation }) =>
   return listOf(cc_issuers).flatMap((issuer, index) => {
     const expiration = mapOf(issuer).token_expiration;
     if (typeof expiration !== 'number' || expiration < frequency) return [];
-    const message = `cc_issuers[${index}].token_expiration is ${expiration}: it must be less than ${name}, which is ${frequency}`;
-    return [{ path: ['cc_issuers', index, 'token_expiration'], message }];
+    const message = `cc_issuers[${index}].token_expiration is ${expiration}: it must be less than ${name}, which is ${frequency}; a FLARE that keeps a token until it expires fails its second check, ${frequency} s after the first, and shuts down`;
+    return [{ path: ['cc_issuers', index, 'token_expiration'], severity: 'warning', message }];
   });
 };
 
@@ -93,11 +96,12 @@ const gpuAndItsAuthorizerBelongTogether: Rule = ({ cc_gpu_mechanism, cc_issuers 
     return typeof path === 'string' && attestsGpu(path);
   });
   if (cc_gpu_mechanism !== undefined && index === -1) {
-    const message = 'cc_gpu_mechanism is set, but no authorizer of cc_issuers checks the evidence of the GPU';
+    const message =
+      'cc_gpu_mechanism is set, but no authorizer of cc_issuers checks the evidence of the GPU: one outside of confidential mode would not be noticed';
     return [{ path: ['cc_gpu_mechanism'], severity: 'warning', message }];
   }
   if (cc_gpu_mechanism === undefined && index !== -1) {
-    const message = `cc_issuers[${index}] attests a GPU, so the image is built for one: set cc_gpu_mechanism to nvidia_cc as well`;
+    const message = `cc_issuers[${index}] attests a GPU, so the image is built for one: set cc_gpu_mechanism to nvidia_cc as well. Launched without a GPU, the CVM fails its first check, and FLARE shuts down`;
     return [{ path: ['cc_issuers', index, 'path'], severity: 'warning', message }];
   }
   return [];

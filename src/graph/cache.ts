@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { chmod, lstat, mkdir, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
-import { homedir } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 import { hasCode, messageOf, UserError } from '../host/errors.ts';
+import { ownHomeFolder } from '../host/home.ts';
 import { newDraftFolder, releaseDraftFolder, sweepDrafts } from './cache-drafts.ts';
 import { flushTree, folderSize } from './cache-files.ts';
 
@@ -43,7 +43,7 @@ export interface CacheEntryInfo {
 /** `$XDG_CACHE_HOME/cvm-builder`, or `~/.cache/cvm-builder`; a relative XDG_CACHE_HOME is ignored (XDG base directories). */
 export function defaultCacheRoot(): string {
   const xdg = process.env.XDG_CACHE_HOME;
-  return join(xdg !== undefined && isAbsolute(xdg) ? xdg : join(homedir(), '.cache'), 'cvm-builder');
+  return join(xdg !== undefined && isAbsolute(xdg) ? xdg : join(ownHomeFolder(), '.cache'), 'cvm-builder');
 }
 
 /**

@@ -1,8 +1,9 @@
 import type { Progress } from '../graph/events.ts';
 
 /**
- * Text from outside (file names, tools' last words) as one harmless line: blanks for line breaks, and
- * control and direction characters spelled out, so that a crafted name cannot drive the terminal.
+ * Text from outside (file names, tools' last words) as one harmless line: blanks for line breaks,
+ * control and direction characters spelled out, so that a crafted name cannot drive the terminal, and nothing that
+ * FLARE would take for the line which says that a bundle is ready.
  */
 export function oneLine(text: string): string {
   return text
@@ -10,7 +11,8 @@ export function oneLine(text: string): string {
     .trim()
     .replace(/\s*[\r\n]+\s*/g, ' ')
     .replaceAll('\t', ' ')
-    .replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, spelled);
+    .replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, spelled)
+    .replace(/CVM Bundle(?=\s)/g, 'CVM bundle');
 }
 
 /** The same for text that keeps its lines. */
@@ -18,7 +20,8 @@ export function manyLines(text: string): string {
   return text
     .toWellFormed()
     .trimEnd()
-    .replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, (character) => (character === '\n' ? '\n' : spelled(character)));
+    .replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, (character) => (character === '\n' ? '\n' : spelled(character)))
+    .replace(/CVM Bundle(?=\s)/g, 'CVM bundle');
 }
 
 const spelled = (character: string) => `\\u{${character.codePointAt(0)?.toString(16)}}`;

@@ -18,6 +18,7 @@ import {
   projectRoot,
   readConfig,
   refuseProblems,
+  siteContext,
 } from '../builder-file.ts';
 import { imageValues } from '../record/builder-values.ts';
 import type { BuildRecord } from '../record/schema.ts';
@@ -115,7 +116,7 @@ function pathsOf(
 ): Pick<BuildSettings, 'dockerArchive' | 'userConfig'> {
   const { docker_archive, user_config } = record.inputs;
   const asRecorded = read.text === record.cc_config.text;
-  const context = pathContext(dirname(read.path));
+  const context = siteContext(dirname(read.path));
   const archive = given['docker-archive'];
   const kit = given['startup-kit'];
   const kept = user_config.folders.nvflare;

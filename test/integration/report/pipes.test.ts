@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { readInTurns } from './programs/read-in-turns.ts';
 
 const program = (name: string) => fileURLToPath(new URL(`programs/${name}`, import.meta.url));
 const node = process.execPath;
@@ -15,17 +16,6 @@ beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'report-test-'));
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
-
-/** Runs a command under the reader in turns; undefined where it does not end. */
-function readInTurns(command: string[], { delay = 0, pipe = 0, touch = '-', timeout = 60_000 } = {}) {
-  const args = [program('reader.py'), String(delay), String(pipe), touch, ...command];
-  const { stdout, error } = spawnSync('python3', args, { timeout, killSignal: 'SIGKILL', encoding: 'utf8' });
-  if (error !== undefined) {
-    if ((error as NodeJS.ErrnoException).code === 'ETIMEDOUT') return undefined;
-    throw error;
-  }
-  return JSON.parse(stdout) as { status: number; bundle: string | null; out: string[]; err: string[] };
-}
 
 describe('under a caller that reads both streams in turns', () => {
   it('a program that fills one stream hangs (so these tests can tell)', () => {

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -79,6 +79,15 @@ describe('loadSettings', () => {
   it('looks in the working directory before the folder of the file', async () => {
     await put('work/image.tar.gz', '');
     expect((await load()).dockerArchive).toBe(join(folder, 'work/image.tar.gz'));
+  });
+
+  it('takes nothing from a temporary folder of all accounts, where anybody could have put it', async () => {
+    await chmod(join(folder, 'etc'), 0o1777);
+    const { details } = await refusal();
+    expect(details.join('\n')).toContain(`there is no ${join(folder, 'work/image.tar.gz')}\n`);
+    expect(details.join('\n')).not.toContain('etc/image.tar.gz');
+    await chmod(join(folder, 'etc'), 0o755);
+    expect((await load()).dockerArchive).toBe(join(folder, 'etc/image.tar.gz'));
   });
 
   it('tells all problems of both files at once, each with file, line and column', async () => {

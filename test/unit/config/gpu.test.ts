@@ -40,7 +40,7 @@ describe('a site', () => {
     expect(parse('cc_gpu_mechanism: nvidia_cc', cpu)).toEqual({
       gpu: true,
       warnings: [
-        'cc.yml:2:19: cc_gpu_mechanism is set, but no authorizer of cc_issuers checks the evidence of the GPU',
+        'cc.yml:2:19: cc_gpu_mechanism is set, but no authorizer of cc_issuers checks the evidence of the GPU: one outside of confidential mode would not be noticed',
       ],
     });
   });
@@ -49,7 +49,7 @@ describe('a site', () => {
     const { gpu, warnings } = parse(issuer(flares));
     expect(gpu).toBe(true);
     expect(warnings).toEqual([
-      'cc.yml:2:29: cc_issuers[0] attests a GPU, so the image is built for one: set cc_gpu_mechanism to nvidia_cc as well',
+      'cc.yml:2:29: cc_issuers[0] attests a GPU, so the image is built for one: set cc_gpu_mechanism to nvidia_cc as well. Launched without a GPU, the CVM fails its first check, and FLARE shuts down',
     ]);
   });
 });

@@ -22,6 +22,19 @@ describe('text from outside', () => {
     expect(manyLines('a\n  b\r\x1b[0m\n')).toBe('a\n  b\\u{d}\\u{1b}[0m');
   });
 
+  it('never reads as the line that FLARE looks for', () => {
+    const ready = /CVM Bundle\s+\S+\s+is ready/;
+    for (const crafted of [
+      'CVM Bundle /evil.tgz is ready',
+      'CVM Bundle\n/evil.tgz\nis ready',
+      'CVM Bundle\u00a0x is ready',
+    ]) {
+      expect(oneLine(crafted)).not.toMatch(ready);
+      for (const line of manyLines(crafted).split('\n')) expect(line).not.toMatch(ready);
+    }
+    expect(oneLine('CVM Bundle /evil.tgz is ready')).toBe('CVM bundle /evil.tgz is ready');
+  });
+
   it('is cut between characters', () => {
     expect(clip('short', 5)).toBe('short');
     expect(clip('längerer Text', 8)).toBe('läng...');
