@@ -289,9 +289,10 @@ const push = cvm.task('push', {
   },
 });
 
-/** The graph, and the task that a build is run for. */
+/** The graph, the task that a build is run for, and the tasks whose outputs sites may share. */
 export const build = {
   graph: cvm,
+  shared: { base, firmware, workload, broker, genericInitrd },
   targetsOf: async (settings: BuildSettings) => ({
     result: (await pushesAfterBuild(settings)) ? push : handOff,
   }),
