@@ -5,3 +5,4 @@ export type { Finding, Rule } from './check.ts';
 export { attestsGpu, usesGpu } from './gpu.ts';
 export { type PathContext, type ResolvedPath, resolveOutputPath, resolvePath } from './paths.ts';
 export { formatProblem, type Problem } from './problem.ts';
+export { type ProjectFile, parseProjectFile } from './project-file.ts';
