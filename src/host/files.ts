@@ -1,5 +1,4 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
@@ -31,6 +30,9 @@ export interface HashOptions {
   onBytes?: (count: number) => void;
 }
 
+/** Bytes. */
+const hashedAtOnce = 1 << 18;
+
 /** SHA-256 of a file as lower-case hex, and its size in bytes. The file is streamed. */
 export async function sha256File(
   path: string,
@@ -38,13 +40,16 @@ export async function sha256File(
 ): Promise<{ hex: string; size: number }> {
   const hash = createHash('sha256');
   let size = 0;
-  const stream = createReadStream(path, { highWaterMark: 1 << 20 });
-  for await (const chunk of stream as AsyncIterable<Buffer>) {
-    // Not by the stream's own option: with a signal that has fired already it emits an error nobody can catch.
+  await using file = await open(path, 'r');
+  // One buffer for the whole file: a new one for each part is collected at a higher price than it is hashed.
+  const buffer = Buffer.allocUnsafe(hashedAtOnce);
+  for (;;) {
     options.signal?.throwIfAborted();
-    hash.update(chunk);
-    size += chunk.length;
-    options.onBytes?.(chunk.length);
+    const { bytesRead } = await file.read(buffer, 0, buffer.length, null);
+    if (bytesRead === 0) break;
+    hash.update(buffer.subarray(0, bytesRead));
+    size += bytesRead;
+    options.onBytes?.(bytesRead);
   }
   return { hex: hash.digest('hex'), size };
 }
