@@ -31,7 +31,7 @@ const build = async (sites: readonly string[], output: string) => {
 };
 
 await build(few, 'model');
-const [model] = await bench.list('model/target');
+const model = (await bench.list('model/target')).find((name) => name.startsWith('cvm_'));
 const [layer] = await readdir(bench.path('cache/cvm-builder/layer'));
 const oneSite = [
   join(import.meta.dirname, 'sites.sh'),
