@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { open, rename, rm } from 'node:fs/promises';
+import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
 /**
@@ -30,9 +30,6 @@ export interface HashOptions {
   onBytes?: (count: number) => void;
 }
 
-/** Bytes. */
-const hashedAtOnce = 1 << 18;
-
 /** SHA-256 of a file as lower-case hex, and its size in bytes. The file is streamed. */
 export async function sha256File(
   path: string,
@@ -40,16 +37,35 @@ export async function sha256File(
 ): Promise<{ hex: string; size: number }> {
   const hash = createHash('sha256');
   let size = 0;
-  await using file = await open(path, 'r');
-  // One buffer for the whole file: a new one for each part is collected at a higher price than it is hashed.
-  const buffer = Buffer.allocUnsafe(hashedAtOnce);
-  for (;;) {
-    options.signal?.throwIfAborted();
-    const { bytesRead } = await file.read(buffer, 0, buffer.length, null);
-    if (bytesRead === 0) break;
-    hash.update(buffer.subarray(0, bytesRead));
-    size += bytesRead;
-    options.onBytes?.(bytesRead);
+  for await (const bytes of bytesOfFile(path, options.signal)) {
+    hash.update(bytes);
+    size += bytes.length;
+    options.onBytes?.(bytes.length);
   }
   return { hex: hash.digest('hex'), size };
+}
+
+/** Bytes. */
+const readAtOnce = 1 << 18;
+
+/**
+ * The bytes of a file, in order. One buffer does for all of them, so each part holds only until the next is asked for: a new one for each is
+ * collected at a higher price than the bytes are hashed or copied.
+ */
+export async function* bytesOfFile(path: string, signal?: AbortSignal): AsyncGenerator<Buffer> {
+  await using file = await open(path, 'r');
+  const buffer = Buffer.allocUnsafe(readAtOnce);
+  for (;;) {
+    signal?.throwIfAborted();
+    const { bytesRead } = await file.read(buffer, 0, buffer.length, null);
+    if (bytesRead === 0) return;
+    yield buffer.subarray(0, bytesRead);
+  }
+}
+
+/** Writes all of the bytes at a place of a file; `write` alone may take a part. */
+export async function writeAll(file: FileHandle, bytes: Buffer, position: number): Promise<void> {
+  for (let at = 0; at < bytes.length; ) {
+    at += (await file.write(bytes, at, bytes.length - at, position + at)).bytesWritten;
+  }
 }
