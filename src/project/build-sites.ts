@@ -44,7 +44,10 @@ export async function buildSites(
   options: BuildSitesOptions,
 ): Promise<ReadonlyMap<ProjectSite, SiteOutcome>> {
   const outcomes = new Map<ProjectSite, SiteOutcome>();
-  for (const site of standings.keys()) outcomes.set(site, { state: 'stopped' });
+  for (const [site, standing] of standings) {
+    const isDone = standing.state === 'complete' && !standing.toPush;
+    outcomes.set(site, isDone ? completeAs('complete', standing) : { state: 'stopped' });
+  }
   try {
     const missing = [...standings].flatMap(([site, { state }]) => (state === 'complete' ? [] : [site]));
     const ready: ReadySite[] = [];
@@ -55,7 +58,9 @@ export async function buildSites(
     }
     await buildReady(ready, outcomes, options);
     for (const [site, standing] of standings) {
-      if (standing.state === 'complete') outcomes.set(site, await pushed(site, standing, options));
+      if (standing.state === 'complete' && standing.toPush) {
+        outcomes.set(site, await pushed(site, standing, options));
+      }
     }
   } catch (error) {
     if (!options.signal.aborted) throw error;
@@ -103,16 +108,21 @@ async function buildReady(
   told.end([...outcomes.values()].every(({ state }) => state === 'built'));
 }
 
+type CompleteSite = Extract<Standing, { state: 'complete' }>;
+
+function completeAs(state: 'complete' | 'pushed', { id, archive }: CompleteSite): SiteOutcome {
+  return { state, id, archive };
+}
+
 /** A complete bundle whose key is still here although builder.yml knows the way: an earlier push failed. */
 async function pushed(
   { settings }: ProjectSite,
-  { id, archive, handoff, toPush }: Extract<Standing, { state: 'complete' }>,
+  standing: CompleteSite,
   report: BuildSitesOptions,
 ): Promise<SiteOutcome> {
-  if (!toPush) return { state: 'complete', id, archive };
   try {
-    await pushBuilt(settings, { folder: archive, handoff }, report);
-    return { state: 'pushed', id, archive };
+    await pushBuilt(settings, { folder: standing.archive, handoff: standing.handoff }, report);
+    return completeAs('pushed', standing);
   } catch (error) {
     report.signal.throwIfAborted();
     return { state: 'failed', error };

@@ -53,11 +53,16 @@ describe('a run that is interrupted', () => {
     expect(await activeIds()).toEqual([id]);
     await expectNoWorkLeft(outcome.pid);
 
-    const second = await project.build();
-    expect(second.status).toBe(0);
-    expect(states(second)).toEqual(['complete', 'built', 'built']);
-    expect(rowsOf(second).get('site-1')!.id).toBe(id);
-    expect(await activeIds()).toEqual([...rowsOf(second).values()].map((row) => row.id).sort());
+    // What was complete before stays so, also in the table of a run that is interrupted again.
+    const again = await interrupted('SIGINT', 1, 2);
+    expect(again.status).toBe(130);
+    expect(states(again)).toEqual(['complete', 'stopped', 'stopped']);
+
+    const last = await project.build();
+    expect(last.status).toBe(0);
+    expect(states(last)).toEqual(['complete', 'built', 'built']);
+    expect(rowsOf(last).get('site-1')!.id).toBe(id);
+    expect(await activeIds()).toEqual([...rowsOf(last).values()].map((row) => row.id).sort());
   });
 
   it('leaves nothing at all where none was complete, of those that ran side by side', async () => {
