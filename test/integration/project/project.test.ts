@@ -1,5 +1,6 @@
 import { readFile, rename, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { builderCode } from '../../../src/build/record/builder-code.ts';
 import { readBuildRecord } from '../../../src/build/record/file.ts';
 import { openDrive } from '../../../src/drives/index.ts';
 import type { Registry } from '../../../src/kbs/index.ts';
@@ -86,7 +87,7 @@ describe('a run that builds a project', () => {
   it('gives each site its own kit, of the newest run of FLARE', async () => {
     for (const [name, { id }] of built) {
       const record = await readBuildRecord(project.bench.path(`handoff/cvm_${id}`));
-      expect(record).toMatchObject({ name, project: 'example_project' });
+      expect(record).toMatchObject({ name, project: 'example_project', builder_sha256: await builderCode() });
       expect(record!.inputs.user_config.folders).toEqual({ nvflare: project.kit(name) });
       await using drive = await openDrive(project.bench.path(`target/cvm_${id}/user_config.qcow2`));
       const certificate = await drive.readFile('/nvflare/startup/client.crt', 1 << 20);
