@@ -4,7 +4,6 @@ import { findFirmware, localFirmware } from './base/index.ts';
 import { acceptFirmware, firmwareOf } from './build/accept-firmware.ts';
 import { baseOfSite, knownBase } from './build/base-of-site.ts';
 import { completeBundle } from './build/complete-bundle.ts';
-import { keyBrokerPortNote } from './build/federation.ts';
 import { gpuOfSite } from './build/gpu.ts';
 import { handOver } from './build/hand-over.ts';
 import { newIdentity } from './build/identity.ts';
@@ -111,12 +110,7 @@ const kit = cvm.task('kit', {
 const broker = cvm.task('broker', {
   title: 'Key broker',
   cached: ({ options: { settings }, signal }) => knownKeyBroker(settings, signal),
-  run: async ({ options: { settings }, signal, note }) => {
-    const broker = await findKeyBroker(settings, signal);
-    const news = keyBrokerPortNote(settings.site.allowedOutPorts, broker.url);
-    if (news !== undefined) note(news);
-    return broker;
-  },
+  run: ({ options: { settings }, signal }) => findKeyBroker(settings, signal),
 });
 
 const genericInitrd = cvm.task('initrd-parts', {
@@ -215,12 +209,12 @@ const seal = cvm.task('seal', {
 const initrd = cvm.task('initrd', {
   title: 'Initrd',
   needs: { identity, genericInitrd, seal, site, broker },
-  run: async ({ identity, genericInitrd, seal, site, broker }, { options: { settings }, scope, signal }) => {
+  run: async ({ genericInitrd, site, ...made }, { options: { settings }, scope, signal, note }) => {
     const work = scope.use(await workDirectory());
     const part = join(work.path, 'site.cpio.zst');
-    const content = await initrdOfSite(settings, { identity, seal, broker, user: site.user });
+    const content = await initrdOfSite(settings, { ...made, user: site.user }, note);
     await sitePart(content, { file: part, workDirectory: work.path, signal });
-    const file = join(identity.folder, 'initrd.img');
+    const file = join(made.identity.folder, 'initrd.img');
     await makeInitrd(genericInitrd, part, file, signal);
     return file;
   },
@@ -295,9 +289,10 @@ const push = cvm.task('push', {
   },
 });
 
-/** The graph, and the task that a build is run for. */
+/** The graph, the task that a build is run for, and the tasks whose outputs sites may share. */
 export const build = {
   graph: cvm,
+  shared: { base, firmware, workload, broker, genericInitrd },
   targetsOf: async (settings: BuildSettings) => ({
     result: (await pushesAfterBuild(settings)) ? push : handOff,
   }),

@@ -2,11 +2,11 @@ import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs
 import { join } from 'node:path';
 import { federationRules, type KitFacts, type PathContext, type Rule, resolvePath } from '../config/index.ts';
 
-/** Holds the ports and the role of cc_config against the startup kit that it names. */
-export function agreesWithTheKit(context: PathContext): Rule {
+/** Holds the ports and the role of cc_config against the startup kit that it names, or the one given in its place. */
+export function agreesWithTheKit(context: PathContext, startupKit?: string): Rule {
   return (raw) => {
     const { user_config } = raw as { user_config?: { nvflare?: unknown } | null };
-    const folder = user_config?.nvflare;
+    const folder = startupKit ?? user_config?.nvflare;
     const found = typeof folder === 'string' ? resolvePath(folder, context) : undefined;
     const kit = found !== undefined && 'path' in found ? kitFacts(found.path) : undefined;
     return federationRules(kit).flatMap((rule) => rule(raw));

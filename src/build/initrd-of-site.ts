@@ -3,6 +3,7 @@ import { commandLine, createdNow } from '../bundle/index.ts';
 import { moduleList, type SitePart } from '../initrd/index.ts';
 import { layoutFile, type Seal } from '../seal/index.ts';
 import { firewallRules, hostName, hostsFile } from '../site/index.ts';
+import { keyBrokerPortNote } from './federation.ts';
 import type { Identity } from './identity.ts';
 import type { KeyBroker } from './key-broker.ts';
 import type { BuildSettings } from './settings.ts';
@@ -13,13 +14,19 @@ const patience = {
   production: { kbs_attempts: 30, kbs_retry_seconds: 10 },
 } as const;
 
-/** What InitApp is told about one site: all of it is in the initrd, and so measured. */
+/**
+ * What InitApp is told about one site: all of it is in the initrd, and so measured.
+ * @param note is told what is open beside the lists of cc_config
+ */
 export async function initrdOfSite(
   settings: BuildSettings,
   parts: { identity: Identity; seal: Seal; broker: KeyBroker; user: { uid: number; gid: number } },
+  note: (text: string) => void,
 ): Promise<SitePart> {
   const { kind, site } = settings;
   const { identity, seal, broker, user } = parts;
+  const open = keyBrokerPortNote(site.allowedOutPorts, broker.url);
+  if (open !== undefined) note(open);
   const name = hostName(settings.name);
   const yesNo = (value: boolean) => (value ? 'yes' : 'no');
   return {

@@ -37,6 +37,8 @@ export interface BuildRequest {
   development: boolean;
   /** Name of the bundle. */
   name?: string | undefined;
+  /** Startup kit, absolute: takes the place of `user_config.nvflare`, as FLARE puts it there. */
+  startupKit?: string | undefined;
   /** FLARE project, where the kit's path does not tell it. */
   project?: string | undefined;
   /** Folder that gets `target/` and `handoff/`. */
@@ -110,8 +112,8 @@ export async function loadSettings(request: BuildRequest): Promise<BuildSettings
   const context = siteContext(dirname(file));
   const text = await readConfig(file);
   const site = parseCcConfig(text, request.configFile, [
-    namesExistingFiles(context),
-    agreesWithTheKit(context),
+    namesExistingFiles(context, request.startupKit),
+    agreesWithTheKit(context, request.startupKit),
   ]);
   const builder =
     builderFile === undefined
@@ -120,8 +122,9 @@ export async function loadSettings(request: BuildRequest): Promise<BuildSettings
   refuseProblems([...site.errors, ...builder.errors], [...site.warnings, ...builder.warnings]);
   const { config } = site as { config: CcConfig };
   const admin = builder.config as BuilderConfig;
+  const named = { ...config.userConfig, ...(request.startupKit && { nvflare: request.startupKit }) };
   const userConfig = Object.fromEntries(
-    Object.entries(config.userConfig).map(([key, folder]) => [key, existingPath(folder, context)]),
+    Object.entries(named).map(([key, folder]) => [key, existingPath(folder, context)]),
   );
 
   const output = outputPath(request.output ?? admin.output ?? '.', context);
@@ -148,8 +151,8 @@ export async function loadSettings(request: BuildRequest): Promise<BuildSettings
   };
 }
 
-/** What `docker_archive` and `user_config` name must be there. */
-function namesExistingFiles(context: PathContext): Rule {
+/** What `docker_archive` and `user_config` name must be there; what a given startup kit takes the place of need not. */
+function namesExistingFiles(context: PathContext, startupKit: string | undefined): Rule {
   const finding = (path: Finding['path'], value: unknown): Finding[] => {
     const found = typeof value === 'string' ? resolvePath(value, context) : undefined;
     if (found === undefined || 'path' in found) return [];
@@ -157,9 +160,9 @@ function namesExistingFiles(context: PathContext): Rule {
   };
   return ({ docker_archive, user_config }) => [
     ...finding(['docker_archive'], docker_archive),
-    ...Object.entries(user_config !== null && typeof user_config === 'object' ? user_config : {}).flatMap(
-      ([key, folder]) => finding(['user_config', key], folder),
-    ),
+    ...Object.entries(user_config !== null && typeof user_config === 'object' ? user_config : {})
+      .filter(([key]) => startupKit === undefined || key !== 'nvflare')
+      .flatMap(([key, folder]) => finding(['user_config', key], folder)),
   ];
 }
 

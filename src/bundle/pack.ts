@@ -2,12 +2,10 @@ import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { Readable } from 'node:stream';
-import { createGzip } from 'node:zlib';
 import { Header } from 'tar';
 import { hasCode, messageOf, UserError } from '../host/errors.ts';
 import { bundleFiles, bundleFolderPattern } from './names.ts';
-import { streamToFile } from './stream-to-file.ts';
+import { StoredGzipFile } from './stored-gzip-file.ts';
 
 export interface PackOptions {
   /** A bundle folder `cvm_<id>` with the ten files. */
@@ -42,11 +40,13 @@ export async function packBundle({ folder, name, out, signal, progress }: PackOp
   }
   const temporary = join(dirname(out), `.${basename(out)}.${randomBytes(6).toString('hex')}.tmp`);
   try {
-    const archive = Readable.from(archiveOf(folder, `${name}/${folderName}`, progress), {
-      objectMode: false,
-    });
-    const gzip = createGzip({ level: 0, chunkSize: 1 << 20 });
-    await streamToFile([archive, gzip], temporary, { mode: 0o644, signal });
+    await using file = await open(temporary, 'wx', 0o644);
+    const gzip = new StoredGzipFile(file);
+    for await (const bytes of archiveOf(folder, `${name}/${folderName}`, progress)) {
+      signal?.throwIfAborted();
+      await gzip.write(bytes);
+    }
+    await gzip.end();
     await rename(temporary, out);
   } catch (error) {
     await rm(temporary, { force: true });
@@ -104,14 +104,16 @@ async function sizeOf(folder: string, file: string): Promise<number> {
   throw new UserError(`cannot pack bundle ${folder}: ${file} is not a regular file`);
 }
 
-/** Exactly as many bytes as the header says: a drive that a VM writes to meanwhile must not break the archive. */
+/** Exactly as many bytes as the header says: a drive that a VM writes to meanwhile must not break the archive. Each chunk holds until the next. */
 async function* contentOf(folder: string, file: string, size: number): AsyncGenerator<Buffer> {
   await using handle = await open(join(folder, file), noLink);
-  let read = 0;
-  const stream = handle.createReadStream({ autoClose: false, highWaterMark: 1 << 20 });
-  for await (const chunk of stream as AsyncIterable<Buffer>) {
-    read += chunk.length;
-    if (read <= size) yield chunk;
+  const buffer = Buffer.allocUnsafe(Math.min(size + 1, 1 << 20));
+  let total = 0;
+  for (;;) {
+    const { bytesRead } = await handle.read(buffer, 0, buffer.length, null);
+    if (bytesRead === 0) break;
+    total += bytesRead;
+    if (total <= size) yield buffer.subarray(0, bytesRead);
   }
-  if (read !== size) throw new UserError(`cannot pack bundle ${folder}: ${file} changed meanwhile`);
+  if (total !== size) throw new UserError(`cannot pack bundle ${folder}: ${file} changed meanwhile`);
 }

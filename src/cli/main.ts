@@ -18,11 +18,20 @@ function program(): Command {
 
   cvm
     .command('build')
-    .description("build the bundle of one site from FLARE's cc_config file")
-    .argument('<cc_config.yml>', "the site's configuration")
+    .description("build the bundle of a site from FLARE's cc_config file, or those of many sites in one run")
+    .argument('[cc_config.yml...]', "the site's configuration; or those of several sites")
     .option('--dev', 'a development bundle: boots anywhere with `cvm boot`, protects nothing')
     .option('--name <name>', "name of the bundle; the startup kit's folder name unless given")
-    .option('--project <name>', "FLARE project; read off the startup kit's path unless given")
+    .option(
+      '--project <name|project.yml>',
+      "FLARE project, read off the startup kit's path unless given; or FLARE's project.yml: all its sites are built",
+    )
+    .option(
+      '--kits <folder>',
+      'with a project.yml: folder prod_NN of the startup kits; the newest unless given',
+    )
+    .option('--jobs <number>', 'of many sites, how many at once; as the machine has room for unless given')
+    .option('--anew', 'of many sites, build also those whose bundle is complete')
     .option(
       '--config <builder.yml>',
       'settings of this builder; the builder.yml beside cvm_build.sh unless given',
@@ -32,7 +41,7 @@ function program(): Command {
     .option('--refresh-base', 'build the base system anew, with the packages of today')
     .option('--accept-firmware <sha256...>', 'take this firmware although its verdict is not "sound"')
     .option('--plan', 'show the tasks and what is cached, and build nothing')
-    .action(async (file, options) => (await import('./build.ts')).buildCommand(file, options));
+    .action(async (files, options) => (await import('./build.ts')).buildCommand(files, options));
 
   cvm
     .command('rebuild')

@@ -6,3 +6,4 @@ export { federationRules, type KitFacts } from './federation-rules.ts';
 export { attestsGpu, usesGpu } from './gpu.ts';
 export { type PathContext, type ResolvedPath, resolveOutputPath, resolvePath } from './paths.ts';
 export { formatProblem, type Problem } from './problem.ts';
+export { type ProjectFile, parseProjectFile } from './project-file.ts';

@@ -1,8 +1,8 @@
 import { readFile, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
+import { freeBytes, isFolder, nearestExisting, whyNotWritable } from '../host/folders.ts';
 import { bytesText } from '../report/text.ts';
 import type { Check, CheckGroup, Outcome } from './check.ts';
-import { freeBytes, isFolder, nearestExisting, whyNotWritable } from './paths.ts';
 
 const mebibyte = 2 ** 20;
 const gibibyte = 2 ** 30;

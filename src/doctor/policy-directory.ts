@@ -2,11 +2,11 @@ import { access, constants, lstat, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { developmentState, policyPlace } from '../build/policy-place.ts';
 import { UserError } from '../host/errors.ts';
+import { nearestExisting, whyNotWritable } from '../host/folders.ts';
 import { start } from '../host/run.ts';
 import { locateTool } from '../host/tools.ts';
 import { readRegistry, registryPath } from '../kbs/index.ts';
 import type { Check, Outcome } from './check.ts';
-import { nearestExisting, whyNotWritable } from './paths.ts';
 
 /** The directory of production images. */
 export const policyDirectoryCheck: Check = {

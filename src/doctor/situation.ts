@@ -12,8 +12,8 @@ import {
 import { defaultBuilderConfig, formatProblem, parseBuilderConfig } from '../config/index.ts';
 import { type Cache, defaultCacheRoot, openCache } from '../graph/cache.ts';
 import { messageOf } from '../host/errors.ts';
+import { isFolder } from '../host/folders.ts';
 import type { Step } from '../host/tools.ts';
-import { isFolder } from './paths.ts';
 
 /** What the checks are about: the settings of this machine's builder, and what it has made already. */
 export interface Situation extends BuilderFile {

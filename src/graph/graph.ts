@@ -16,6 +16,8 @@ export interface RunRequest<Options, Targets extends Needs> extends PlanRequest<
   targets: Targets;
   /** Tasks that may run at once; the number of processors unless told otherwise. */
   concurrency?: number;
+  /** Outputs that are there already, of an earlier run: these tasks are not run, nor what only they need. */
+  given?: ReadonlyMap<Task, unknown> | undefined;
   events?: Listener | undefined;
 }
 
@@ -59,11 +61,11 @@ export function graph<Options>(): Graph<Options> {
     return task;
   };
 
-  /** The targets and everything below them, in order of definition. */
-  const select = (targets: Needs): Node<Options>[] => {
+  /** The targets and everything below them that is not given, in order of definition. */
+  const select = (targets: Needs, given?: ReadonlyMap<Task, unknown>): Node<Options>[] => {
     const wanted = new Set<Task>();
     const add = (task: Task) => {
-      if (wanted.has(task)) return;
+      if (wanted.has(task) || given?.has(task)) return;
       wanted.add(task);
       Object.values(task.needs).forEach(add);
     };
@@ -75,7 +77,8 @@ export function graph<Options>(): Graph<Options> {
     task: define as Graph<Options>['task'],
     plan: async (request) => planNodes(select(request.targets), request),
     async run<Targets extends Needs>(request: RunRequest<Options, Targets>) {
-      const outputs = await runNodes(select(request.targets), request);
+      for (const task of request.given?.keys() ?? []) known(task, `${task.name}, which is given,`);
+      const outputs = await runNodes(select(request.targets, request.given), request);
       const entries = Object.entries(request.targets).map(([key, task]) => [key, outputs.get(task)]);
       return Object.fromEntries(entries) as Outputs<Targets>;
     },

@@ -8,15 +8,16 @@ interface RunOptions<Options> {
   concurrency?: number;
   signal?: AbortSignal | undefined;
   events?: Listener | undefined;
+  given?: ReadonlyMap<Task, unknown> | undefined;
 }
 
 /**
- * Runs nodes, given in topological order, and returns their outputs. The first error is the reason of the
+ * Runs nodes, given in topological order, and returns their outputs beside those that were given. The first error is the reason of the
  * run's own abort signal: whatever tasks throw after it is a consequence and is dropped.
  */
 export async function runNodes<Options>(
   nodes: readonly Node<Options>[],
-  { options, concurrency = availableParallelism(), signal: outer, events }: RunOptions<Options>,
+  { options, concurrency = availableParallelism(), signal: outer, events, given }: RunOptions<Options>,
 ): Promise<ReadonlyMap<Task, unknown>> {
   if (!Number.isInteger(concurrency) || concurrency < 1) {
     throw new RangeError(`concurrency must be a whole number above 0, not ${concurrency}`);
@@ -37,7 +38,8 @@ export async function runNodes<Options>(
   const onInterrupt = () => stop.abort(asError(outer?.reason));
   outer?.addEventListener('abort', onInterrupt, { once: true });
   emit({ type: 'begin', tasks: nodes.map(({ task }) => ({ name: task.name, title: task.title })) });
-  const outputs = await schedule(nodes, concurrency, stop.signal, (node, inputs) =>
+  const outputs = new Map(given);
+  await schedule(nodes, { concurrency, signal: stop.signal, outputs }, (node, inputs) =>
     runNode(node, inputs, { options, stop, scope, emit }),
   );
   // From here on the outcome stands: an interruption could only cut clean-up short.
@@ -52,14 +54,12 @@ export async function runNodes<Options>(
   return outputs;
 }
 
-/** Starts nodes as soon as their inputs are there; after an abort starts none and waits for the rest. */
+/** Starts nodes as soon as their inputs are among the outputs; after an abort starts none and waits for the rest. */
 async function schedule<Options>(
   nodes: readonly Node<Options>[],
-  concurrency: number,
-  signal: AbortSignal,
+  { concurrency, signal, outputs }: { concurrency: number; signal: AbortSignal; outputs: Map<Task, unknown> },
   start: (node: Node<Options>, inputs: Record<string, unknown>) => Promise<{ output: unknown } | undefined>,
-): Promise<Map<Task, unknown>> {
-  const outputs = new Map<Task, unknown>();
+): Promise<void> {
   const waiting = new Set(nodes);
   const running = new Set<Promise<void>>();
   for (;;) {
@@ -75,7 +75,7 @@ async function schedule<Options>(
       });
       running.add(ended);
     }
-    if (running.size === 0) return outputs;
+    if (running.size === 0) return;
     await Promise.race(running);
   }
 }

@@ -1,6 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { open, rename, rm } from 'node:fs/promises';
+import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
 /**
@@ -38,13 +37,35 @@ export async function sha256File(
 ): Promise<{ hex: string; size: number }> {
   const hash = createHash('sha256');
   let size = 0;
-  const stream = createReadStream(path, { highWaterMark: 1 << 20 });
-  for await (const chunk of stream as AsyncIterable<Buffer>) {
-    // Not by the stream's own option: with a signal that has fired already it emits an error nobody can catch.
-    options.signal?.throwIfAborted();
-    hash.update(chunk);
-    size += chunk.length;
-    options.onBytes?.(chunk.length);
+  for await (const bytes of bytesOfFile(path, options.signal)) {
+    hash.update(bytes);
+    size += bytes.length;
+    options.onBytes?.(bytes.length);
   }
   return { hex: hash.digest('hex'), size };
+}
+
+/** Bytes. */
+const readAtOnce = 1 << 18;
+
+/**
+ * The bytes of a file, in order. One buffer does for all of them, so each part holds only until the next is asked for: a new one for each is
+ * collected at a higher price than the bytes are hashed or copied.
+ */
+export async function* bytesOfFile(path: string, signal?: AbortSignal): AsyncGenerator<Buffer> {
+  await using file = await open(path, 'r');
+  const buffer = Buffer.allocUnsafe(readAtOnce);
+  for (;;) {
+    signal?.throwIfAborted();
+    const { bytesRead } = await file.read(buffer, 0, buffer.length, null);
+    if (bytesRead === 0) return;
+    yield buffer.subarray(0, bytesRead);
+  }
+}
+
+/** Writes all of the bytes at a place of a file; `write` alone may take a part. */
+export async function writeAll(file: FileHandle, bytes: Buffer, position: number): Promise<void> {
+  for (let at = 0; at < bytes.length; ) {
+    at += (await file.write(bytes, at, bytes.length - at, position + at)).bytesWritten;
+  }
 }

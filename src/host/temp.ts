@@ -64,15 +64,20 @@ export async function workDirectory(options: WorkDirectoryOptions = {}): Promise
   }
 }
 
-/** True where /dev/shm is a tmpfs and both it and the machine's memory hold twice the bytes. */
+/** True where /dev/shm and the machine's memory hold twice the bytes. */
 async function fitsInMemory(bytes: number): Promise<boolean> {
+  return bytes * 2 <= (await freeMemory());
+}
+
+/** Bytes that files in /dev/shm may still take: 0 where it is no tmpfs of ours to write to. */
+export async function freeMemory(): Promise<number> {
   try {
     const found = await statfs(memoryFolder);
     await access(memoryFolder, constants.W_OK);
-    const free = Math.min(found.bavail * found.bsize, process.availableMemory());
-    return found.type === tmpfsMagic && bytes * 2 <= free;
+    if (found.type !== tmpfsMagic) return 0;
+    return Math.min(found.bavail * found.bsize, process.availableMemory());
   } catch {
-    return false;
+    return 0;
   }
 }
 

@@ -1,7 +1,7 @@
-import { createReadStream, createWriteStream } from 'node:fs';
-import { chmod, lstat, lutimes, readdir } from 'node:fs/promises';
+import { chmod, lstat, lutimes, open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { bytesOfFile, writeAll } from '../host/files.ts';
 import { start, toolError } from '../host/run.ts';
 
 /**
@@ -69,15 +69,14 @@ export async function joinArchives(
   target: string,
   signal?: AbortSignal,
 ): Promise<void> {
-  async function* bytes(): AsyncGenerator<Buffer> {
-    for (const part of parts) {
-      let length = 0;
-      for await (const chunk of createReadStream(part, { highWaterMark: 1 << 20 })) {
-        length += (chunk as Buffer).length;
-        yield chunk as Buffer;
-      }
-      if (length % 4 !== 0) yield Buffer.alloc(4 - (length % 4));
+  await using file = await open(target, 'w');
+  let at = 0;
+  for (const part of parts) {
+    for await (const bytes of bytesOfFile(part, signal)) {
+      await writeAll(file, bytes, at);
+      at += bytes.length;
     }
+    at = Math.ceil(at / 4) * 4;
+    await file.truncate(at);
   }
-  await pipeline(bytes, createWriteStream(target), { ...(signal === undefined ? {} : { signal }) });
 }

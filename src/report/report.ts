@@ -6,6 +6,7 @@ import { Output } from './output.ts';
 import { PlainRenderer } from './plain.ts';
 import type { Renderer } from './renderer.ts';
 import { isInteractive, isOneFile, mayColour } from './select.ts';
+import { oneLine } from './text.ts';
 
 /** What a command tells its user. Closed streams never throw. */
 export interface Report {
@@ -17,6 +18,8 @@ export interface Report {
   note(text: string): void;
   /** Ends the display and writes the line as the very last one on standard output. */
   result(line: string): Promise<void>;
+  /** Ends the display and writes a table as the last words on standard output; what failed to standard error, each under a heading. */
+  summary(table: string, failures: readonly { heading: string; error: unknown }[]): Promise<void>;
   /** Ends the display, writes the error to standard error, and returns the status to exit with. */
   fail(thrown: unknown): Promise<number>;
 }
@@ -55,6 +58,17 @@ export async function openReport(options: ReportOptions = {}): Promise<Report> {
       if (!ended) renderer.note(text);
     },
     result: (line) => once(() => renderer.result(line)),
+    async summary(table, failures) {
+      const colour = mayColour(stderr, env);
+      const rendered = failures.map(({ heading, error }) => ({ heading, ...renderError(error, { colour }) }));
+      const texts = rendered.map(({ heading, text }) =>
+        heading === '' ? text : `${oneLine(heading)}:\n${text}`,
+      );
+      await once(() => {
+        if (texts.length > 0) renderer.failure(texts.join('\n'));
+        renderer.result(table);
+      });
+    },
     async fail(thrown) {
       const { text, status } = renderError(thrown, { colour: mayColour(stderr, env) });
       await once(() => renderer.failure(text));

@@ -1,9 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { createReadStream, createWriteStream } from 'node:fs';
-import { open, rename, stat, truncate, writeFile } from 'node:fs/promises';
+import { open, rename, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import { UserError } from '../host/errors.ts';
+import { bytesOfFile, writeAll } from '../host/files.ts';
 import { run } from '../host/run.ts';
 import type { Secret } from '../host/secret.ts';
 import {
@@ -100,14 +99,14 @@ function gib(bytes: number): string {
 }
 
 async function concatenate(segments: readonly Segment[], image: string, signal?: AbortSignal): Promise<void> {
-  await writeFile(image, '', { flag: 'wx', mode: 0o600 });
+  await using target = await open(image, 'wx', 0o600);
   for (const { file, firstSector, sectors } of segments) {
-    await pipeline(
-      createReadStream(file, { highWaterMark: 1 << 20 }),
-      createWriteStream(image, { flags: 'r+', start: firstSector * sectorBytes }),
-      { ...(signal === undefined ? {} : { signal }) },
-    );
-    await truncate(image, (firstSector + sectors) * sectorBytes);
+    let at = firstSector * sectorBytes;
+    for await (const bytes of bytesOfFile(file, signal)) {
+      await writeAll(target, bytes, at);
+      at += bytes.length;
+    }
+    await target.truncate((firstSector + sectors) * sectorBytes);
   }
 }
 

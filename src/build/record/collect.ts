@@ -8,6 +8,7 @@ import type { AcceptedFirmware } from '../accept-firmware.ts';
 import { imageToImport } from '../imported-base.ts';
 import type { KeyBroker } from '../key-broker.ts';
 import type { BuildSettings } from '../settings.ts';
+import { builderCode } from './builder-code.ts';
 import { type BuildRecord, buildRecordVersion } from './schema.ts';
 
 /** What the tasks of a build worked with. */
@@ -45,6 +46,7 @@ export async function buildRecord(
     kind: manifest.kind,
     ...(project === undefined ? {} : { project }),
     builder_version: manifest.builder_version,
+    builder_sha256: await builderCode(),
     created: manifest.created,
     cc_config: read.ccConfig,
     builder: {

@@ -25,6 +25,8 @@ export const buildRecordSchema = z.strictObject({
   kind: z.enum(['production', 'development']),
   project: z.string().optional(),
   builder_version: z.string(),
+  /** See `builderCode`; absent in records of earlier builders. */
+  builder_sha256: sha256.optional(),
   /** ISO 8601 in UTC. */
   created: z.iso.datetime(),
   /** The site's configuration. FLARE removes the file that it names, so the text itself is here. */

@@ -43,6 +43,28 @@ describe('a run', () => {
     expect(ran.at(-1)).toBe('d');
   });
 
+  it('takes outputs that are given, and runs neither their tasks nor what only they need', async () => {
+    const ran: string[] = [];
+    const g = graph<void>();
+    const source = g.task('source', { title: 'S', run: () => void ran.push('source') });
+    const a = g.task('a', { title: 'A', needs: { source }, run: () => ran.push('a') });
+    const b = g.task('b', { title: 'B', run: () => ran.push('b') });
+    const both = g.task('both', { title: 'Both', needs: { a, b }, run: ({ a, b }) => `${a} ${b}` });
+    const given = new Map<Task, unknown>([[a, 'of an earlier run']]);
+    const result = await g.run({ options: undefined, targets: { both, a }, given });
+    expect(result).toEqual({ both: 'of an earlier run 1', a: 'of an earlier run' });
+    expect(ran).toEqual(['b']);
+    expect(given.size).toBe(1);
+  });
+
+  it('refuses an output that is given for a task of another graph', async () => {
+    const g = graph<void>();
+    const own = g.task('own', { title: 'Own', run: () => 1 });
+    const foreign = graph<void>().task('foreign', { title: 'Foreign', run: () => 1 });
+    const run = g.run({ options: undefined, targets: { own }, given: new Map([[foreign, 2]]) });
+    await expect(run).rejects.toThrow('foreign, which is given, is not a task of this graph');
+  });
+
   it('starts a task as soon as its own inputs are ready, not when a whole rank is done', async () => {
     const g = graph<void>();
     const dependentRan = gate();
