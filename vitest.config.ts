@@ -10,7 +10,7 @@ const boots = {
 
 /**
  * Unit tests need neither root nor network; integration tests run the real host tools; e2e tests boot; nightly tests do what
- * takes long; peer tests are run by test/peers/run, which prepares others' software.
+ * takes long; peer tests are run by test/peers/run, which prepares others' software, and flare tests by test/flare/run.
  */
 export default defineConfig({
   test: {
@@ -27,6 +27,15 @@ export default defineConfig({
       },
       { test: { name: 'e2e', include: ['test/e2e/**/*.test.ts'], ...boots } },
       { test: { name: 'nightly', include: ['test/nightly/**/*.test.ts'], ...boots } },
+      // FLARE's server and client in two emulated VMs at once; run by test/flare/run.
+      {
+        test: {
+          name: 'flare',
+          include: ['test/flare/**/*.test.ts'],
+          testTimeout: 3_600_000,
+          hookTimeout: 1_200_000,
+        },
+      },
       {
         test: {
           name: 'peers',

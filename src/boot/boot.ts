@@ -13,6 +13,12 @@ import { kvmUsable, type Machine, machineArguments } from './machine.ts';
 import { controlArguments, standstill } from './standstill.ts';
 import { readVerdict, type Verdict } from './verdict.ts';
 
+/** A program somewhere that the guest may connect to, under another address and the same port. */
+export interface Peer {
+  host: string;
+  port: number;
+}
+
 export interface BootOptions {
   /** Folder of the bundle; its drives are used in place. */
   folder: string;
@@ -29,6 +35,7 @@ export interface BootOptions {
   /** Where the guest's requests to the key broker go. */
   kbs: { host: string; port: number };
   portForwards?: readonly { host: number; guest: number }[];
+  peers?: readonly Peer[];
   blockOptions?: Readonly<Record<string, string>>;
   networkOptions?: readonly string[];
   extraArguments?: readonly string[];
@@ -134,12 +141,18 @@ async function prepare(options: BootOptions): Promise<Machine> {
     userDataWritable: options.userDataWritable,
     missingDrives: options.missingDrives ?? [],
     verdictFile: join(workDirectory, 'verdict'),
-    kbsForward: [findTool('busybox'), 'nc', kbs.host, String(kbs.port)].map(shellQuote).join(' '),
+    kbsForward: carrierTo(kbs),
+    peerForwards: (options.peers ?? []).map((peer) => ({ port: peer.port, command: carrierTo(peer) })),
     portForwards: options.portForwards ?? [],
     blockOptions: options.blockOptions ?? {},
     networkOptions: options.networkOptions ?? [],
     extra: options.extraArguments ?? [],
   };
+}
+
+/** The command that QEMU runs for each connection: it is the far end's for as long as it runs. */
+function carrierTo({ host, port }: Peer): string {
+  return [findTool('busybox'), 'nc', host, String(port)].map(shellQuote).join(' ');
 }
 
 function qemuError(args: string[], error: unknown): UserError {

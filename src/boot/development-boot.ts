@@ -4,7 +4,7 @@ import { type Manifest, measureLaunch, readManifest, verifyBundle } from '../bun
 import { exitStatus, UserError } from '../host/errors.ts';
 import { startDevelopmentKbs } from '../kbs/dev-kbs/index.ts';
 import { type BlobHashes, readFirmware } from '../measure/index.ts';
-import { type BootResult, bootBundle } from './boot.ts';
+import { type BootResult, bootBundle, type Peer } from './boot.ts';
 
 export interface DevelopmentBootOptions {
   /** Folder `cvm_<id>` of a development bundle. */
@@ -21,6 +21,8 @@ export interface DevelopmentBootOptions {
   accelerator?: 'auto' | 'kvm' | 'tcg' | undefined;
   timeout?: number | undefined;
   portForwards?: readonly { host: number; guest: number }[];
+  /** Programs that the guest reaches at {@link peerAddress}, each at its own port. */
+  peers?: readonly Peer[];
   /** A private folder. */
   workDirectory: string;
   onConsole: (line: string) => void;
@@ -120,6 +122,7 @@ export async function bootDevelopmentBundle(options: DevelopmentBootOptions): Pr
       missingDrives: hostile.missingDrives ?? [],
       kbs: kbsAddress(options.kbsUrl ?? own!.url),
       portForwards: options.portForwards ?? [],
+      peers: options.peers ?? [],
       blockOptions: hostile.blockOptions ?? {},
       networkOptions: hostile.networkOptions ?? [],
       extraArguments: hostile.extraArguments ?? [],

@@ -1,10 +1,10 @@
 /** The boot proof: a bundle under its real firmware, without SEV-SNP hardware. */
-export type { BootResult } from './boot.ts';
+export type { BootResult, Peer } from './boot.ts';
 export {
   bootDevelopmentBundle,
   type DevelopmentBoot,
   type DevelopmentBootOptions,
   type Hostile,
 } from './development-boot.ts';
-export { kvmUsable } from './machine.ts';
+export { kvmUsable, peerAddress } from './machine.ts';
 export type { Verdict } from './verdict.ts';

@@ -22,6 +22,8 @@ export interface Machine {
   verdictFile: string;
   /** Command that carries a connection to the key broker, run once per connection. */
   kbsForward: string;
+  /** Ports of {@link peerAddress} that the guest may connect to, and the command that carries a connection. */
+  peerForwards: readonly { port: number; command: string }[];
   /** TCP ports of this host's loopback that lead to ports of the guest. */
   portForwards: readonly { host: number; guest: number }[];
   /** Further block options of QEMU by drive name, for tests that play the hostile host: fault injection. */
@@ -31,6 +33,9 @@ export interface Machine {
   /** Further arguments, for the same. */
   extra: readonly string[];
 }
+
+/** Where the guest finds the programs of `cvm boot --peer`, each at its own port. */
+export const peerAddress = '10.0.2.101';
 
 /** QEMU splits options at commas; a doubled one stands for itself. */
 function option(value: string): string {
@@ -46,6 +51,9 @@ export function machineArguments(machine: Machine): string[] {
   const { folder } = machine;
   const blob = (name: string, file: string) => ['-fw_cfg', `name=etc/boot/${name},file=${option(file)}`];
   const forwards = machine.portForwards.map(({ host, guest }) => `,hostfwd=tcp:127.0.0.1:${host}-:${guest}`);
+  const peers = machine.peerForwards.map(
+    ({ port, command }) => `,guestfwd=tcp:${peerAddress}:${port}-cmd:${option(command)}`,
+  );
   return [
     ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot', '-serial', 'stdio'],
     ...[
@@ -68,10 +76,10 @@ export function machineArguments(machine: Machine): string[] {
     ...drive(machine, 'user_data', 'user_data', !machine.userDataWritable),
     ...['-device', 'virtio-serial-pci', '-chardev', `file,id=verdict,path=${option(machine.verdictFile)}`],
     ...['-device', 'virtserialport,chardev=verdict,name=cvm.verdict'],
-    // Nothing but the key broker can be reached from inside.
+    // Nothing but the key broker, and the peers that were named, can be reached from inside.
     '-netdev',
     [
-      `user,id=net,restrict=on,guestfwd=tcp:10.0.2.100:8999-cmd:${option(machine.kbsForward)}${forwards.join('')}`,
+      `user,id=net,restrict=on,guestfwd=tcp:10.0.2.100:8999-cmd:${option(machine.kbsForward)}${[...peers, ...forwards].join('')}`,
       ...machine.networkOptions,
     ].join(','),
     ...['-device', 'virtio-net-pci,netdev=net,romfile='],

@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises';
-import { bootDevelopmentBundle, type DevelopmentBoot } from '../boot/index.ts';
+import { bootDevelopmentBundle, type DevelopmentBoot, type Peer } from '../boot/index.ts';
 import { developmentState } from '../build/policy-place.ts';
 import { openBundle } from '../bundle/index.ts';
 import { exitStatus, UserError } from '../host/errors.ts';
@@ -15,6 +15,7 @@ export interface BootFlags {
   memory: string;
   accel: string;
   forward?: string[];
+  peer?: string[];
   timeout: string;
 }
 
@@ -33,6 +34,7 @@ export async function bootCommand(bundle: string, flags: BootFlags): Promise<voi
     const memoryGib = wholeNumber('--memory', flags.memory);
     const timeout = wholeNumber('--timeout', flags.timeout);
     const portForwards = (flags.forward ?? []).map(portForward);
+    const peers = peersOf(flags.peer ?? []);
     const { size } = await stat(bundle).catch(() => ({ size: 0 }));
     await using work = await workDirectory({ bytes: size });
     await using opened = await workDirectory({ bytes: size });
@@ -47,6 +49,7 @@ export async function bootCommand(bundle: string, flags: BootFlags): Promise<voi
       accelerator: flags.accel,
       timeout,
       portForwards,
+      peers,
       workDirectory: work.path,
       onConsole: (line) => process.stdout.write(`${line}\n`),
       note: (text) => process.stderr.write(`${text}\n`),
@@ -90,4 +93,22 @@ function portForward(text: string): { host: number; guest: number } {
     });
   }
   return { host: portNumber('--forward', match[1]!), guest: portNumber('--forward', match[2]!) };
+}
+
+/** Programs that the CVM may connect to. @throws UserError for two at one port: the port is what tells them apart. */
+function peersOf(texts: readonly string[]): Peer[] {
+  const peers = texts.map((text) => {
+    const match = /^([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})$/.exec(text);
+    if (match === null) {
+      throw new UserError(`cannot let the CVM reach ${JSON.stringify(text)}: it is not <host>:<port>`, {
+        status: exitStatus.usage,
+      });
+    }
+    return { host: match[1]!.replace(/^\[|\]$/g, ''), port: portNumber('--peer', match[2]!) };
+  });
+  const twice = peers.find(({ port }, index) => peers.findIndex((other) => other.port === port) < index);
+  if (twice === undefined) return peers;
+  throw new UserError(`cannot let the CVM reach two programs at port ${twice.port}`, {
+    status: exitStatus.usage,
+  });
 }

@@ -83,6 +83,11 @@ function program(): Command {
     .option('--memory <GiB>', 'memory of the VM', '2')
     .option('--accel <kvm|tcg|auto>', 'how to run it', 'auto')
     .option('--forward <host:guest...>', 'TCP port of this machine that leads to a port of the CVM')
+    .option(
+      '--peer <host:port>',
+      'a program that the CVM may connect to, at 10.0.2.101 and the same port; may be repeated',
+      collect,
+    )
     .option('--timeout <seconds>', 'stop a VM that does not end by itself', '900')
     .action(async (bundle, options) => (await import('./boot.ts')).bootCommand(bundle, options));
 

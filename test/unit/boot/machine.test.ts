@@ -13,6 +13,7 @@ const machine: Machine = {
   missingDrives: [],
   verdictFile: '/private/verdict',
   kbsForward: "'/bin/busybox' 'nc' '127.0.0.1' '8999'",
+  peerForwards: [],
   blockOptions: {},
   portForwards: [],
   networkOptions: [],
@@ -82,6 +83,12 @@ describe('machineArguments', () => {
     expect(network?.split(',').slice(0, 3)).toEqual(['user', 'id=net', 'restrict=on']);
     expect(network).toContain("guestfwd=tcp:10.0.2.100:8999-cmd:'/bin/busybox' 'nc' '127.0.0.1' '8999'");
     expect(network).not.toContain('hostfwd');
+  });
+
+  it('lets it reach named peers as well, at one address and the port of each', () => {
+    const [network] = valuesOf(args({ peerForwards: [{ port: 8002, command: 'nc a,b 8002' }] }), '-netdev');
+    expect(network).toContain(',restrict=on,');
+    expect(network).toContain(',guestfwd=tcp:10.0.2.101:8002-cmd:nc a,,b 8002');
   });
 
   it('forwards ports of the loopback address only', () => {
