@@ -55,7 +55,11 @@ export class Federation implements AsyncDisposable {
 
   /** Step 2. @returns what FLARE and the builder said. */
   async provision(): Promise<string> {
-    return await this.#python(['provision.py', '-p', 'project.yml']);
+    const withoutLongSleeps = join(projectRoot, 'test/peers/flare/without-long-sleeps');
+    const { all } = await this.#start(join(environment!, 'bin/nvflare'), ['provision', '-p', 'project.yml'], {
+      env: { PYTHONPATH: withoutLongSleeps, PYTHONUNBUFFERED: '1' },
+    });
+    return all;
   }
 
   package(participant: string): string {
@@ -143,11 +147,18 @@ export class Federation implements AsyncDisposable {
     return all;
   }
 
-  #start(program: string, words: readonly string[], more: { reject?: boolean; cancelSignal?: AbortSignal }) {
+  #start(
+    program: string,
+    words: readonly string[],
+    {
+      env,
+      ...more
+    }: { reject?: boolean; cancelSignal?: AbortSignal; env?: Readonly<Record<string, string>> },
+  ) {
     const child = execa(program, words, {
       cwd: this.path('.'),
       // Records of development images go the way of the images.
-      env: { XDG_STATE_HOME: join(this.#work, 'state') },
+      env: { XDG_STATE_HOME: join(this.#work, 'state'), ...env },
       stdin: 'ignore',
       all: true,
       cancelSignal: this.#stop.signal,

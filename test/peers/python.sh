@@ -2,10 +2,10 @@
 # A peer written in Python, in a virtual environment of its own: sourced by its `prepare`, after bin/lib/setup.sh.
 # Nothing is compiled or run on the way: wheels alone, each with its hash in requirements.txt.
 
-# Prints the first Python that the requirements have wheels for and that can make virtual environments.
+# python_found <python…>: prints the first that the requirements have wheels for and that can make virtual environments.
 python_found() {
   local python
-  for python in python3 /usr/bin/python3 python3.14 python3.13 python3.12 python3.11; do
+  for python in "$@"; do
     if "$python" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))'; then
       printf '%s' "$python"
       return
@@ -14,20 +14,23 @@ python_found() {
   return 1
 }
 
-# python_environment <name> <requirements.txt> <folder>: installs them in <folder>/venv. Quick when they are there.
+# python_environment <name> <requirements.txt> <folder> [python…]: installs them in <folder>/venv, with one of the Pythons
+# where any are named. Quick when they are there.
 python_environment() {
-  local name=$1 requirements=$2 folder=$3 stamp=$3/installed want python
+  local name=$1 requirements=$2 folder=$3 stamp=$3/installed want python pythons
+  pythons=("${@:4}")
+  ((${#pythons[@]} > 0)) || pythons=(python3 /usr/bin/python3 python3.14 python3.13 python3.12 python3.11)
   want=$(sha256sum <"$requirements")
   exec 8<"$folder"
   flock 8
   if [[ -x $folder/venv/bin/python && -r $stamp && $(<"$stamp") == "$want" ]]; then return; fi
 
-  if ! python=$(python_found); then
+  if ! python=$(python_found "${pythons[@]}"); then
     [[ -z ${CVM_PEERS_PRESENT_ONLY-} ]] ||
       setup_fail "cannot install $name: there is no Python 3.11 to 3.14 with venv here" 'npm run test:peers installs it'
     # Debian's Python comes without what `python3 -m venv` needs.
     setup_apt python3 python3-venv
-    python=$(python_found) ||
+    python=$(python_found "${pythons[@]}") ||
       setup_fail "cannot install $name: there is no Python 3.11 to 3.14" 'apt-get install python3 python3-venv'
   fi
   rm -f -- "$stamp"
