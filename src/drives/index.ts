@@ -1,7 +1,7 @@
 /** The plain drives of a bundle: making them, reading them, and what goes onto `user_config`. */
 export { printable } from './debugfs-output.ts';
 export { type CheckResult, checkDrive } from './files/check.ts';
-export { type CopyOptions, type CopyResult, copyFromDrive, copyToDrive } from './files/copy.ts';
+export { type CopyOptions, type CopyResult, copyFromDrive, copyToDrive } from './files/copy/copy.ts';
 export { type DriveInfo, driveInfo } from './files/info.ts';
 export { catFile, type Listed, listFiles } from './files/list.ts';
 export { removeFromDrive } from './files/remove.ts';

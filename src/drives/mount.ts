@@ -6,8 +6,8 @@ import { messageOf, UserError } from '../host/errors.ts';
 import { start, toolError } from '../host/run.ts';
 import { workDirectory } from '../host/temp.ts';
 import { findTool } from '../host/tools.ts';
-import { DriveEditor } from './files/editor.ts';
 import { onDrive } from './files/malformed.ts';
+import { DriveEditor } from './files/write/editor.ts';
 import { serveDrive } from './serve.ts';
 
 export interface MountOptions {

@@ -1,4 +1,4 @@
-import type { SourceEntry } from './source-tree.ts';
+import type { SourceEntry } from './copy/source-tree.ts';
 
 /** Owner and group of what is written, by number. */
 export interface Owner {

@@ -4,11 +4,11 @@ import { start, toolError } from '../../host/run.ts';
 import { MalformedError } from '../../host/tar/bytes.ts';
 import { workDirectory } from '../../host/temp.ts';
 import { serveDrive } from '../serve.ts';
-import { commit, commitReplayed, findJournal } from './commit.ts';
 import { loadInode, loadMetadata } from './metadata.ts';
-import { replayJournal } from './replay.ts';
 import { requireOwnJournal } from './suitable.ts';
-import { WorkImage } from './work-image.ts';
+import { commit, commitReplayed, findJournal } from './write/commit.ts';
+import { replayJournal } from './write/replay.ts';
+import { WorkImage } from './write/work-image.ts';
 
 /** What a check found. */
 export interface CheckResult {

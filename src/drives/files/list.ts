@@ -2,7 +2,7 @@ import { UserError } from '../../host/errors.ts';
 import { fileType } from '../../host/ext4/inode.ts';
 import { readable } from '../../host/tar/entry.ts';
 import { wholeContent } from './content.ts';
-import { kindOf } from './copy-out.ts';
+import { kindOf } from './copy/out.ts';
 import { onDrive } from './malformed.ts';
 import { findExisting } from './place.ts';
 import { lookupIn, openFiles } from './read-files.ts';

@@ -2,7 +2,7 @@ import type { Ext4 } from '../../host/ext4/filesystem.ts';
 import { fileType, type Inode, inodeFlags } from '../../host/ext4/inode.ts';
 import { allRunsOf } from '../../host/ext4/mapping.ts';
 import { MalformedError } from '../../host/tar/bytes.ts';
-import type { WorkImage } from './work-image.ts';
+import type { WorkImage } from './write/work-image.ts';
 
 /** In bytes, as for every reader of this file system. */
 const largestFolder = 256 * 2 ** 20;

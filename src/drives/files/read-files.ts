@@ -4,8 +4,8 @@ import { workDirectory } from '../../host/temp.ts';
 import { serveDrive } from '../serve.ts';
 import { loadMetadata } from './metadata.ts';
 import type { Lookup } from './place.ts';
-import { replayJournal } from './replay.ts';
-import { type Change, WorkImage } from './work-image.ts';
+import { replayJournal } from './write/replay.ts';
+import { type Change, WorkImage } from './write/work-image.ts';
 
 /** A drive open for reading. */
 export interface OpenFiles extends AsyncDisposable {

@@ -1,7 +1,7 @@
 import type { Inode } from '../../host/ext4/inode.ts';
 import { MalformedError } from '../../host/tar/bytes.ts';
-import { quoted, unusableWord } from './debugfs-script.ts';
-import type { DriveEditor } from './editor.ts';
+import { quoted, unusableWord } from './write/debugfs-script.ts';
+import type { DriveEditor } from './write/editor.ts';
 
 /**
  * Commands that remove a name of a file, link or device from the working directory, and the inode with its last name.

@@ -2,11 +2,11 @@ import { UserError } from '../../host/errors.ts';
 import { fileType, type Inode } from '../../host/ext4/inode.ts';
 import { MalformedError } from '../../host/tar/bytes.ts';
 import { readable } from '../../host/tar/entry.ts';
-import { quoted, unusableWord } from './debugfs-script.ts';
-import { DriveEditor } from './editor.ts';
 import { onDrive } from './malformed.ts';
 import { findExisting } from './place.ts';
 import { removeFileCommands } from './remove-commands.ts';
+import { quoted, unusableWord } from './write/debugfs-script.ts';
+import { DriveEditor } from './write/editor.ts';
 
 export interface RemoveOptions {
   recursive: boolean;

@@ -3,12 +3,12 @@ import { join } from 'node:path';
 import { exitStatus, UserError } from '../../host/errors.ts';
 import { fileType } from '../../host/ext4/inode.ts';
 import { workDirectory } from '../../host/temp.ts';
-import { copyIn } from './copy-in.ts';
-import { planCopy } from './copy-plan.ts';
-import { DriveEditor } from './editor.ts';
+import { copyIn } from './copy/in.ts';
+import { planCopy } from './copy/plan.ts';
+import { readSource } from './copy/source-tree.ts';
 import { onDrive } from './malformed.ts';
 import { rootInode } from './place.ts';
-import { readSource } from './source-tree.ts';
+import { DriveEditor } from './write/editor.ts';
 
 /** The file at the root of `user_data` that names a share, and the folder that the VM mounts the share on. */
 export const shareFile = 'ext_mount.conf';

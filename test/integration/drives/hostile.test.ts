@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { WorkImage } from '../../../src/drives/files/work-image.ts';
+import { WorkImage } from '../../../src/drives/files/write/work-image.ts';
 import {
   type CopyOptions,
   checkDrive,

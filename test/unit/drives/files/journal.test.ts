@@ -4,7 +4,7 @@ import {
   parseJournal,
   transactionBlocks,
   transactionSize,
-} from '../../../../src/drives/files/journal.ts';
+} from '../../../../src/drives/files/write/journal.ts';
 import { MalformedError } from '../../../../src/host/tar/bytes.ts';
 
 const blockSize = 1024;

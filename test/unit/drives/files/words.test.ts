@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { cut } from '../../../../src/drives/files/copy-in.ts';
-import { quoted, unusableWord } from '../../../../src/drives/files/debugfs-script.ts';
+import { cut } from '../../../../src/drives/files/copy/in.ts';
 import { modeText } from '../../../../src/drives/files/list.ts';
 import { partsOf } from '../../../../src/drives/files/place.ts';
 import { requireShare } from '../../../../src/drives/files/share.ts';
+import { quoted, unusableWord } from '../../../../src/drives/files/write/debugfs-script.ts';
 
 describe('a command of debugfs', () => {
   it('holds a name with blanks and quotes as one word', () => {

@@ -1,8 +1,8 @@
 import type { BigIntStats } from 'node:fs';
 import { lstat, readdir, readlink } from 'node:fs/promises';
-import { hasCode, messageOf, UserError } from '../../host/errors.ts';
-import { readable } from '../../host/tar/entry.ts';
-import { unusableWord } from './debugfs-script.ts';
+import { hasCode, messageOf, UserError } from '../../../host/errors.ts';
+import { readable } from '../../../host/tar/entry.ts';
+import { unusableWord } from '../write/debugfs-script.ts';
 
 /** A file, folder or link of this machine that is to be copied. */
 export interface SourceEntry {

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import { UserError } from '../../host/errors.ts';
-import { fileType, type Inode } from '../../host/ext4/inode.ts';
-import { readable } from '../../host/tar/entry.ts';
-import type { DriveEditor } from './editor.ts';
+import { UserError } from '../../../host/errors.ts';
+import { fileType, type Inode } from '../../../host/ext4/inode.ts';
+import { readable } from '../../../host/tar/entry.ts';
+import type { DriveEditor } from '../write/editor.ts';
 import type { SourceEntry } from './source-tree.ts';
 
 /** A folder on the drive: there already, or made by an earlier step. */

@@ -1,7 +1,7 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { UserError } from '../../host/errors.ts';
-import { start, toolError } from '../../host/run.ts';
+import { UserError } from '../../../host/errors.ts';
+import { start, toolError } from '../../../host/run.ts';
 
 /** Longest line that debugfs reads from a script (BUFSIZ), in bytes. */
 const longestLine = 8000;

@@ -1,15 +1,15 @@
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { type FileHandle, lstat, mkdir, open, rename, unlink } from 'node:fs/promises';
-import { hasCode, messageOf, UserError } from '../../host/errors.ts';
-import { fileType, type Inode } from '../../host/ext4/inode.ts';
-import { MalformedError } from '../../host/tar/bytes.ts';
-import { readable } from '../../host/tar/entry.ts';
-import type { Owner } from './attributes.ts';
-import { contentPieces, storedSize } from './content.ts';
-import { unusableWord } from './debugfs-script.ts';
-import type { OpenFiles } from './read-files.ts';
-import { walkDrive } from './walk-drive.ts';
+import { hasCode, messageOf, UserError } from '../../../host/errors.ts';
+import { fileType, type Inode } from '../../../host/ext4/inode.ts';
+import { MalformedError } from '../../../host/tar/bytes.ts';
+import { readable } from '../../../host/tar/entry.ts';
+import type { Owner } from '../attributes.ts';
+import { contentPieces, storedSize } from '../content.ts';
+import type { OpenFiles } from '../read-files.ts';
+import { walkDrive } from '../walk-drive.ts';
+import { unusableWord } from '../write/debugfs-script.ts';
 
 export interface CopyOutOptions {
   owner?: Owner | undefined;

@@ -1,9 +1,9 @@
-import type { Blocks } from '../../host/disk/blocks.ts';
-import { UserError } from '../../host/errors.ts';
-import type { Ext4 } from '../../host/ext4/filesystem.ts';
-import type { Inode } from '../../host/ext4/inode.ts';
-import { readable } from '../../host/tar/entry.ts';
-import { wholeContent } from './content.ts';
+import type { Blocks } from '../../../host/disk/blocks.ts';
+import { UserError } from '../../../host/errors.ts';
+import type { Ext4 } from '../../../host/ext4/filesystem.ts';
+import type { Inode } from '../../../host/ext4/inode.ts';
+import { readable } from '../../../host/tar/entry.ts';
+import { wholeContent } from '../content.ts';
 
 /**
  * Compares a file of this machine with one on a drive, byte by byte.

@@ -1,5 +1,5 @@
-import type { Ext4 } from '../../host/ext4/filesystem.ts';
-import { start, toolError } from '../../host/run.ts';
+import type { Ext4 } from '../../../host/ext4/filesystem.ts';
+import { start, toolError } from '../../../host/run.ts';
 import { findJournal, type JournalPlace } from './commit.ts';
 import type { Change, WorkImage } from './work-image.ts';
 

@@ -1,10 +1,10 @@
-import type { Inode } from '../../host/ext4/inode.ts';
-import type { Run } from '../../host/ext4/mapping.ts';
-import { type AttributeOptions, attributeCommands } from './attributes.ts';
-import { type Folder, partialName, type Step } from './copy-plan.ts';
-import { here, quoted } from './debugfs-script.ts';
-import { type DriveEditor, emptyFile } from './editor.ts';
-import { removeFileCommands } from './remove-commands.ts';
+import type { Inode } from '../../../host/ext4/inode.ts';
+import type { Run } from '../../../host/ext4/mapping.ts';
+import { type AttributeOptions, attributeCommands } from '../attributes.ts';
+import { removeFileCommands } from '../remove-commands.ts';
+import { here, quoted } from '../write/debugfs-script.ts';
+import { type DriveEditor, emptyFile } from '../write/editor.ts';
+import { type Folder, partialName, type Step } from './plan.ts';
 import { openSource, type Range, readSourceBytes } from './source-content.ts';
 import type { SourceEntry } from './source-tree.ts';
 

@@ -1,10 +1,10 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Blocks } from '../../host/disk/blocks.ts';
-import { interruptible } from '../../host/disk/interruptible.ts';
-import { roomIn } from '../../host/room.ts';
-import { run } from '../../host/run.ts';
-import { MalformedError } from '../../host/tar/bytes.ts';
+import type { Blocks } from '../../../host/disk/blocks.ts';
+import { interruptible } from '../../../host/disk/interruptible.ts';
+import { roomIn } from '../../../host/room.ts';
+import { run } from '../../../host/run.ts';
+import { MalformedError } from '../../../host/tar/bytes.ts';
 
 const chunk = 1 << 20;
 const zeros = Buffer.alloc(chunk);

@@ -1,8 +1,8 @@
-import type { NbdDisk } from '../../host/disk/nbd.ts';
-import type { Ext4 } from '../../host/ext4/filesystem.ts';
-import type { Run } from '../../host/ext4/mapping.ts';
-import { markRecovery, superblockOffset, superblockSize } from '../../host/ext4/superblock.ts';
-import { MalformedError } from '../../host/tar/bytes.ts';
+import type { NbdDisk } from '../../../host/disk/nbd.ts';
+import type { Ext4 } from '../../../host/ext4/filesystem.ts';
+import type { Run } from '../../../host/ext4/mapping.ts';
+import { markRecovery, superblockOffset, superblockSize } from '../../../host/ext4/superblock.ts';
+import { MalformedError } from '../../../host/tar/bytes.ts';
 import { journalSuperblock, parseJournal, transactionBlocks, transactionSize } from './journal.ts';
 import type { Change } from './work-image.ts';
 

@@ -1,7 +1,7 @@
-import type { AttributeOptions } from './attributes.ts';
-import { Batch } from './copy-batch.ts';
-import type { CopyPlan } from './copy-plan.ts';
-import type { DriveEditor } from './editor.ts';
+import type { AttributeOptions } from '../attributes.ts';
+import type { DriveEditor } from '../write/editor.ts';
+import { Batch } from './batch.ts';
+import type { CopyPlan } from './plan.ts';
 import { dataRanges, type Range } from './source-content.ts';
 import type { SourceEntry } from './source-tree.ts';
 

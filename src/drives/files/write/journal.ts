@@ -1,4 +1,4 @@
-import { MalformedError } from '../../host/tar/bytes.ts';
+import { MalformedError } from '../../../host/tar/bytes.ts';
 import type { Change } from './work-image.ts';
 
 /*

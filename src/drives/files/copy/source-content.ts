@@ -1,8 +1,8 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
-import { messageOf, UserError } from '../../host/errors.ts';
-import { run } from '../../host/run.ts';
-import { readable } from '../../host/tar/entry.ts';
+import { messageOf, UserError } from '../../../host/errors.ts';
+import { run } from '../../../host/run.ts';
+import { readable } from '../../../host/tar/entry.ts';
 import type { SourceEntry } from './source-tree.ts';
 
 /** A run of bytes of a file, in blocks of the drive. */

@@ -1,18 +1,18 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Blocks } from '../../host/disk/blocks.ts';
-import type { NbdDisk } from '../../host/disk/nbd.ts';
-import type { DirectoryEntry } from '../../host/ext4/directory.ts';
-import { Ext4 } from '../../host/ext4/filesystem.ts';
-import type { Inode } from '../../host/ext4/inode.ts';
-import type { Run } from '../../host/ext4/mapping.ts';
-import { workDirectory } from '../../host/temp.ts';
-import { serveDrive } from '../serve.ts';
+import type { Blocks } from '../../../host/disk/blocks.ts';
+import type { NbdDisk } from '../../../host/disk/nbd.ts';
+import type { DirectoryEntry } from '../../../host/ext4/directory.ts';
+import { Ext4 } from '../../../host/ext4/filesystem.ts';
+import type { Inode } from '../../../host/ext4/inode.ts';
+import type { Run } from '../../../host/ext4/mapping.ts';
+import { workDirectory } from '../../../host/temp.ts';
+import { serveDrive } from '../../serve.ts';
+import { loadInode, loadMetadata } from '../metadata.ts';
+import { requireWritable } from '../suitable.ts';
 import { commit, commitCapacity, commitReplayed, findJournal, type JournalPlace } from './commit.ts';
 import { runDebugfs } from './debugfs-script.ts';
-import { loadInode, loadMetadata } from './metadata.ts';
 import { replayJournal } from './replay.ts';
-import { requireWritable } from './suitable.ts';
 import { WorkImage } from './work-image.ts';
 
 /** Name of an empty file beside the image, for debugfs's `write`. */
