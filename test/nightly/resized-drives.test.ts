@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
 import { listingOf, verifyBundle } from '../../src/bundle/index.ts';
 import { resizeDrive } from '../../src/drives/index.ts';
-import { auditBundle, auditLines } from './audit.ts';
-import { editDrive } from './drives.ts';
+import { auditBundle, auditLines } from '../e2e/audit.ts';
+import { editDrive } from '../e2e/drives.ts';
 
 const mib = 2 ** 20;
 

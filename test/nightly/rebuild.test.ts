@@ -1,7 +1,7 @@
 import { basename } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { showOnFailure } from '../e2e/harness.ts';
 import { BuildBench, type Outcome } from '../integration/build/bench.ts';
-import { showOnFailure } from './harness.ts';
 
 /** An image that was built again under its id, in a room of its own: its registry is no other test's. */
 let bench: BuildBench;
