@@ -30,9 +30,14 @@ function serverOf(text: string): Pick<KitFacts, 'server' | 'ports'> {
   } catch {
     return { server: undefined, ports: [] };
   }
-  const target = /^([A-Za-z0-9._-]{1,253}):(\d{1,5})$/.exec(String(server?.service?.target));
-  const ports = target === null ? [] : [Number(target[2]), Number(server?.admin_port ?? target[2])];
-  return { server: target?.[1], ports: [...new Set(ports)].filter((port) => port > 0 && port < 65_536) };
+  const address = server?.service?.target;
+  const target = typeof address === 'string' ? /^([A-Za-z0-9._-]{1,253}):(\d{1,5})$/.exec(address) : null;
+  const ports = target === null ? [] : [Number(target[2]), server?.admin_port ?? Number(target[2])];
+  return { server: target?.[1], ports: [...new Set(ports)].filter(isPort) };
+}
+
+function isPort(value: unknown): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value > 0 && value < 65_536;
 }
 
 const largest = 2 ** 20;

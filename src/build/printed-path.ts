@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { lstat, mkdir, readlink, rename, rm, symlink } from 'node:fs/promises';
-import { basename, isAbsolute, join } from 'node:path';
+import { lstat, mkdir, readlink, realpath, rename, rm, stat, symlink } from 'node:fs/promises';
+import { basename, dirname, isAbsolute, join } from 'node:path';
 import { exitStatus, UserError } from '../host/errors.ts';
 import { ownHomeFolder } from '../host/home.ts';
 
@@ -45,7 +45,15 @@ async function isOwnFolder(folder: string): Promise<boolean> {
   await mkdir(folder, { recursive: true, mode: 0o700 }).catch(() => undefined);
   const found = await lstat(folder).catch(() => undefined);
   if (found === undefined || !found.isDirectory()) return false;
-  return found.uid === process.getuid?.() && (found.mode & 0o022) === 0;
+  if (found.uid !== process.getuid?.() || (found.mode & 0o022) !== 0) return false;
+  return (await keepsItsFolders(dirname(folder))) && (await keepsItsFolders(dirname(await realpath(folder))));
+}
+
+/** Whether no other account may rename what lies in a folder, or the folders above it: of a sticky one, only its own. */
+async function keepsItsFolders(folder: string): Promise<boolean> {
+  const { uid, mode } = await stat(folder);
+  if (![0, process.getuid?.()].includes(uid) || (mode & 0o1002) === 0o0002) return false;
+  return dirname(folder) === folder || (await keepsItsFolders(dirname(folder)));
 }
 
 async function linked(link: string, target: string): Promise<boolean> {

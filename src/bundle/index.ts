@@ -15,6 +15,7 @@ export {
   type LaunchDigest,
   type Manifest,
   manifestSchema,
+  manifestText,
   manifestVersion,
   readManifest,
   writeManifest,

@@ -134,8 +134,12 @@ export async function describeFiles(folder: string, options: HashOptions = {}): 
 
 /** Checks a manifest and writes it to `manifest.json` in the folder, readable by all. */
 export async function writeManifest(folder: string, manifest: Manifest): Promise<void> {
-  const text = `${JSON.stringify(manifestSchema.parse(manifest), undefined, 2)}\n`;
-  await writeFileAtomic(join(folder, manifestName), text, 0o644);
+  await writeFileAtomic(join(folder, manifestName), manifestText(manifest), 0o644);
+}
+
+/** What is written of a manifest. */
+export function manifestText(manifest: Manifest): string {
+  return `${JSON.stringify(manifestSchema.parse(manifest), undefined, 2)}\n`;
 }
 
 /**

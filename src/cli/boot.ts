@@ -95,10 +95,13 @@ function portForward(text: string): { host: number; guest: number } {
   return { host: portNumber('--forward', match[1]!), guest: portNumber('--forward', match[2]!) };
 }
 
-/** Programs that the CVM may connect to. @throws UserError for two at one port: the port is what tells them apart. */
-function peersOf(texts: readonly string[]): Peer[] {
+/**
+ * `--peer`: programs that the CVM may connect to. No host begins with "-": the program that carries the connection would take it for an option.
+ * @throws UserError for two at one port: the port is what tells them apart
+ */
+export function peersOf(texts: readonly string[]): Peer[] {
   const peers = texts.map((text) => {
-    const match = /^([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})$/.exec(text);
+    const match = /^([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\]):(\d{1,5})$/.exec(text);
     if (match === null) {
       throw new UserError(`cannot let the CVM reach ${JSON.stringify(text)}: it is not <host>:<port>`, {
         status: exitStatus.usage,

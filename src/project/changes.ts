@@ -8,7 +8,7 @@ import type { TodaysInputs } from './today.ts';
 /**
  * What a build of today would be made from that the recorded one was not; empty where it would be made from the same. Content decides, not
  * time stamps or paths. What can only be told by making it (a base that is not in the cache any more) counts as the same: nobody asked
- * for another.
+ * for another, unless `--refresh-base` did.
  */
 export async function changesSince(
   record: BuildRecord,
@@ -21,7 +21,7 @@ export async function changesSince(
     ["the builder's code", record.builder_sha256, today.builderCode],
     ['docker_archive', inputs.docker_archive.sha256, await today.archive(settings.dockerArchive)],
     ['the startup kit', inputs.user_config.sha256, await kitDigest(settings.userConfig, signal)],
-    ['the base system', inputs.base.id, today.base ?? inputs.base.id],
+    ['the base system', inputs.base.id, today.base ?? (settings.refreshBase ? 'new' : inputs.base.id)],
     ['the firmware', inputs.firmware.sha256, today.firmware ?? inputs.firmware.sha256],
     ['kbs-client', inputs.kbs_client?.sha256, today.kbsClient],
     ['snpguest', inputs.snpguest?.sha256, today.snpguest],

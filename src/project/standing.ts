@@ -1,9 +1,17 @@
+import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { policyPlace } from '../build/policy-place.ts';
 import { pushesAfterBuild } from '../build/push-built.ts';
 import { readBuildRecord } from '../build/record/file.ts';
 import type { BuildSettings } from '../build/settings.ts';
-import { bundleFolderPattern, openSource, verifyBundle } from '../bundle/index.ts';
+import {
+  type BundleSource,
+  bundleFolderPattern,
+  bytesOf,
+  manifestName,
+  openSource,
+  verifyBundle,
+} from '../bundle/index.ts';
 import { messageOf, UserError } from '../host/errors.ts';
 import { isFile } from '../host/folders.ts';
 import {
@@ -56,7 +64,7 @@ export async function standingOf(
       return { state: 'to build', why: `the key of image ${id} has gone` };
     const { checks, whole } = await verifyBundle(source, { record: image, signal });
     const files = checks.find((check) => check.name === 'files')!.findings;
-    if (!whole || files.length > 0)
+    if (!whole || files.length > 0 || (await manifestDigest(source, signal)) !== record.manifest_sha256)
       return { state: 'to build', why: `${archive} is damaged: \`cvm verify\` says where` };
     return { state: 'complete', id, archive, handoff, toPush: hasKey && (await pushesAfterBuild(settings)) };
   } catch (error) {
@@ -64,6 +72,18 @@ export async function standingOf(
     if (error instanceof UserError) return { state: 'to build', why: messageOf(error) };
     throw error;
   }
+}
+
+/**
+ * SHA-256 of manifest.json. It lists every other file, and the launch digests cover neither it nor the drives that change in use: were it
+ * taken at its word, so would they be.
+ */
+async function manifestDigest(source: BundleSource, signal: AbortSignal): Promise<string | undefined> {
+  const file = await source.file(manifestName);
+  if (typeof file === 'string') return undefined;
+  const hash = createHash('sha256');
+  for await (const bytes of bytesOf(file, signal)) hash.update(bytes);
+  return hash.digest('hex');
 }
 
 /** Whether the registry gives the image its key, for these very digests. */

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { basename, dirname } from 'node:path';
 import type { Base } from '../../base/index.ts';
-import type { Manifest } from '../../bundle/index.ts';
+import { type Manifest, manifestText } from '../../bundle/index.ts';
 import { sha256File } from '../../host/files.ts';
 import type { Workload } from '../../workload/index.ts';
 import type { AcceptedFirmware } from '../accept-firmware.ts';
@@ -47,6 +47,7 @@ export async function buildRecord(
     ...(project === undefined ? {} : { project }),
     builder_version: manifest.builder_version,
     builder_sha256: await builderCode(),
+    manifest_sha256: sha256Text(manifestText(manifest)),
     created: manifest.created,
     cc_config: read.ccConfig,
     builder: {

@@ -27,6 +27,8 @@ export const buildRecordSchema = z.strictObject({
   builder_version: z.string(),
   /** See `builderCode`; absent in records of earlier builders. */
   builder_sha256: sha256.optional(),
+  /** Of manifest.json, which has the SHA-256 of all other files of the bundle; absent in records of earlier builders. */
+  manifest_sha256: sha256.optional(),
   /** ISO 8601 in UTC. */
   created: z.iso.datetime(),
   /** The site's configuration. FLARE removes the file that it names, so the text itself is here. */

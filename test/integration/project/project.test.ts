@@ -1,8 +1,11 @@
-import { readFile, rename, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises';
+import { appendFile, readFile, rename, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { builderCode } from '../../../src/build/record/builder-code.ts';
 import { readBuildRecord } from '../../../src/build/record/file.ts';
+import { packBundle } from '../../../src/bundle/index.ts';
 import { openDrive } from '../../../src/drives/index.ts';
+import { sha256File } from '../../../src/host/files.ts';
 import type { Registry } from '../../../src/kbs/index.ts';
 import type { Outcome } from '../build/bench.ts';
 import { ProjectBench, type Row, rowsOf } from './bench.ts';
@@ -145,6 +148,19 @@ describe('a second run', () => {
     await writeFile(damaged, bytes);
     await rm(project.bench.path('target/site-3.tgz'));
     await expectBuiltAgain({ 'site-1': /site-1\.tgz is damaged: /, 'site-3': /: it has no bundle$/ });
+  });
+
+  it('builds the site whose drive was exchanged, with manifest.json rewritten to fit', async () => {
+    const { id } = built.get('site-2')!;
+    const folder = project.bench.path(`target/cvm_${id}`);
+    const [drive, manifest] = ['user_data.qcow2', 'manifest.json'].map((name) => join(folder, name));
+    await appendFile(drive!, Buffer.alloc(65_536));
+    const { hex: sha256, size: bytes } = await sha256File(drive!);
+    const values = JSON.parse(await readFile(manifest!, 'utf8'));
+    values.files['user_data.qcow2'] = { sha256, bytes };
+    await writeFile(manifest!, `${JSON.stringify(values, undefined, 2)}\n`);
+    await packBundle({ folder, name: 'site-2', out: project.bench.path('target/site-2.tgz') });
+    await expectBuiltAgain({ 'site-2': /site-2\.tgz is damaged: / });
   });
 
   it('takes no archive at its word that the administrator has no record of', async () => {

@@ -73,3 +73,32 @@ it.each([
   expect(await readdir(path('elsewhere'))).toEqual(['deeper', 'pid.fl']);
   expect(await readdir(path('elsewhere/deeper'))).toEqual(['pid.fl']);
 });
+
+it('ends what is left of the container before it looks at anything that the container could exchange', async () => {
+  await mkdir(path('vault/workspace'));
+  await writeFile(path('vault/workspace/pid.fl'), '1\n');
+  await writeFile(path('usr/lib/cvm/workload/volumes'), '/data\n');
+  const seen = `[ -e ${path('vault/workspace/pid.fl')} ] && [ ! -e ${path('run/cvm/workload/rootfs/data')} ]`;
+  const script = `#!/bin/sh\ncase "$*" in *delete*) ${seen} && : > ${path('untouched')} ;; *) echo "$@" ;; esac\n`;
+  await writeFile(path('bin/crun'), script, { mode: 0o755 });
+  expect(await start()).toBe(asked());
+  expect(await readdir(root)).toContain('untouched');
+  expect(await readdir(path('vault/workspace'))).toEqual([]);
+  expect(await readdir(path('run/cvm/workload/rootfs'))).toEqual(['data']);
+});
+
+it('removes files of folders with any name, and starts no program for those with nothing to remove', async () => {
+  const odd = ['-rf', 'a b', 'a\nb', '*', '$(id)', '[!a]'];
+  const empty = Array.from({ length: 200 }, (_, index) => `empty-${index}`);
+  for (const name of [...odd, ...empty]) await mkdir(path(`vault/workspace/${name}`), { recursive: true });
+  for (const name of odd) {
+    await writeFile(path(`vault/workspace/${name}/pid.fl`), '1\n');
+    await symlink(path('nowhere'), path(`vault/workspace/${name}/daemon_pid.fl`));
+  }
+  await writeFile(path('bin/rm'), `#!/bin/sh\necho x >> ${path('removals')}\nexec /bin/rm "$@"\n`, {
+    mode: 0o755,
+  });
+  expect(await start()).toBe(asked());
+  for (const name of odd) expect(await readdir(path(`vault/workspace/${name}`)), name).toEqual([]);
+  expect((await readFile(path('removals'), 'utf8')).split('\n')).toHaveLength(2 * odd.length + 1);
+});

@@ -38,9 +38,20 @@ describe('a startup kit', () => {
     ['a target that is no address', servers('a b:8002')],
     ['a port that there is not', servers('server1:70000')],
     ['a target with a line break', servers('server1\n:8002')],
+    ['a target that no text can be made of', servers({ toString: 1, valueOf: 1 })],
   ])('with %s tells its role alone', async (_, value) => {
     await put('fed_client.json', value);
     expect(kitFacts(kit)).toMatchObject({ role: 'client', ports: [] });
+  });
+
+  it.each([
+    8003.5,
+    '0x50',
+    [80],
+    { toString: 1, valueOf: 1 },
+  ])('with admin port %j tells the port of clients alone', async (port) => {
+    await put('fed_server.json', servers('server1:8002', { admin_port: port }));
+    expect(kitFacts(kit)).toEqual({ role: 'server', server: 'server1', ports: [8002] });
   });
 
   it('that is none, or whose file is a FIFO or far too large, tells nothing and is not waited for', async () => {

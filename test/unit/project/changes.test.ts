@@ -36,6 +36,7 @@ interface Now {
   today?: Partial<TodaysInputs>;
   archive?: string;
   acceptFirmware?: string[];
+  refreshBase?: boolean;
   recorded?: Partial<BuildRecord['inputs']>;
 }
 
@@ -45,6 +46,7 @@ function changes({
   today = {},
   archive = hex('1'),
   acceptFirmware = [],
+  refreshBase = false,
   recorded = {},
 }: Now = {}) {
   const settings = {
@@ -52,6 +54,7 @@ function changes({
     dockerArchive: '/elsewhere/image.tar',
     userConfig: { nvflare: kit },
     acceptFirmware,
+    refreshBase,
     read: { builderValues: record.builder.values },
   } as unknown as BuildSettings;
   const inputs = {
@@ -93,6 +96,13 @@ describe('what a build would be made from', () => {
     expect(
       await changes({ today: { base: undefined, firmware: undefined, initrdParts: undefined } }),
     ).toEqual([]);
+  });
+
+  it('is another base where a new one is asked for, unless it is imported', async () => {
+    expect(await changes({ refreshBase: true, today: { base: undefined } })).toEqual([
+      'the base system changed',
+    ]);
+    expect(await changes({ refreshBase: true })).toEqual([]);
   });
 
   it('is another once firmware that was accepted is not any more', async () => {
