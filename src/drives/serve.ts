@@ -1,8 +1,8 @@
 import { constants } from 'node:fs';
-import { type FileHandle, open, stat } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
-import { connectNbd, type NbdDisk } from '../host/disk/nbd.ts';
+import { awaitNbd } from '../host/disk/await-nbd.ts';
+import type { NbdDisk } from '../host/disk/nbd.ts';
 import { hasCode, messageOf, UserError } from '../host/errors.ts';
 import { start, toolError } from '../host/run.ts';
 import { workDirectory } from '../host/temp.ts';
@@ -55,20 +55,11 @@ export async function serveDrive(drive: string, options: ServeOptions): Promise<
   // SIGKILL, as it forgets an earlier SIGTERM when it begins to serve. What was flushed is on the drive all the same.
   const ending = options.outlives ? {} : { endWithParent: 'SIGKILL' as const };
   const child = start('qemu-nbd', args, ending, { stdin: handle.fd as 0, detached: true });
-  let failure: unknown;
-  const ended = child.then(
-    () => {
-      failure ??= new Error('qemu-nbd ended early');
-    },
-    (error: unknown) => {
-      failure ??= error;
-    },
-  );
   stack.defer(async () => {
     child.kill();
-    await ended;
+    await child.catch(() => undefined);
   });
-  const disk = stack.use(await connect());
+  const disk = stack.use(await awaitNbd({ socket, program: child, explain: explained, signal }));
   if (await isEncrypted(disk)) {
     throw new UserError(`cannot ${verb} drive ${drive}: it is an encrypted drive`, {
       hint: 'only the plain drives hold files for you: user_data, applog, user_config; cvm inspect BUNDLE --key FILE shows what is sealed',
@@ -76,21 +67,6 @@ export async function serveDrive(drive: string, options: ServeOptions): Promise<
   }
   const moved = stack.move();
   return { disk, socket, [Symbol.asyncDispose]: () => moved[Symbol.asyncDispose]() };
-
-  async function connect(): Promise<NbdDisk> {
-    for (;;) {
-      signal?.throwIfAborted();
-      if (failure !== undefined) throw explained(failure);
-      if ((await stat(socket).catch(() => undefined)) !== undefined) {
-        // The socket's file is there a moment before qemu-nbd listens on it.
-        const connected = await connectNbd(socket).catch((error: unknown) => {
-          if (!hasCode(error, 'ECONNREFUSED')) throw error;
-        });
-        if (connected !== undefined) return connected;
-      }
-      await delay(10);
-    }
-  }
 
   function explained(error: unknown): Error {
     if (/Failed to get (?:shared )?"[a-z ]+" lock/.test(messageOf(error))) {

@@ -1,8 +1,6 @@
-import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
+import { awaitNbd } from '../../../host/disk/await-nbd.ts';
 import { type Blocks, fileBlocks } from '../../../host/disk/blocks.ts';
-import { connectNbd, type NbdDisk } from '../../../host/disk/nbd.ts';
 import { start, toolError } from '../../../host/run.ts';
 import type { SourceFile } from '../../../host/source-file.ts';
 import { workDirectory } from '../../../host/temp.ts';
@@ -36,40 +34,16 @@ export async function openByQemu(
   const image = `json:${JSON.stringify({ driver: format, backing: null, file })}`;
   const args = ['--read-only', '--socket', socket, image];
   const child = start('qemu-nbd', args, { signal }, { stdin: source.handle.fd as 0 });
-  let failure: unknown;
-  const ended = child.then(
-    () => {
-      failure ??= new Error('qemu-nbd ended early');
-    },
-    (error: unknown) => {
-      failure ??= error;
-    },
-  );
   stack.defer(async () => {
     child.kill();
-    await ended;
+    await child.catch(() => undefined);
   });
-  const disk = stack.use(await connect());
+  const explain = (error: unknown) =>
+    toolError('qemu-nbd', args, error, {
+      signal,
+      hint: `is the image in use, or damaged? qemu-img check ${source.path} may tell`,
+    });
+  const disk = stack.use(await awaitNbd({ socket, program: child, explain, signal }));
   const moved = stack.move();
   return { disk, [Symbol.asyncDispose]: () => moved[Symbol.asyncDispose]() };
-
-  async function connect(): Promise<NbdDisk> {
-    for (;;) {
-      signal?.throwIfAborted();
-      if (failure !== undefined) {
-        throw toolError('qemu-nbd', args, failure, {
-          signal,
-          hint: `is the image in use, or damaged? qemu-img check ${source.path} may tell`,
-        });
-      }
-      if ((await stat(socket).catch(() => undefined)) !== undefined) {
-        // The socket's file is there a moment before qemu-nbd listens on it.
-        const connected = await connectNbd(socket).catch((error: unknown) => {
-          if ((error as NodeJS.ErrnoException).code !== 'ECONNREFUSED') throw error;
-        });
-        if (connected !== undefined) return connected;
-      }
-      await delay(10);
-    }
-  }
 }
