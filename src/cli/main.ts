@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
 import { exitStatus } from '../host/errors.ts';
+import { requireWorkingDirectory } from '../host/working-directory.ts';
 import { collect } from './arguments.ts';
 import { addBaseCommands } from './base/commands.ts';
 import { addDriveCommands } from './drive/commands.ts';
@@ -14,7 +15,8 @@ function program(): Command {
     )
     .version(packageJson.version)
     .showHelpAfterError('(see --help)')
-    .exitOverride();
+    .exitOverride()
+    .hook('preAction', requireWorkingDirectory);
 
   cvm
     .command('build')

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Counts, countCheck, countVitest, total } from './counts.ts';
+import { failures } from './failures.ts';
 
 const [folder = '.', ...outcomes] = process.argv.slice(2);
 
@@ -21,7 +22,13 @@ function readReport(path: string): unknown {
 
 const counts = outcomes.map(countOf);
 for (const [index, outcome] of outcomes.entries()) {
-  if (counts[index]!.failed > 0) console.error(`failed: ${outcome.split(':')[1]}`);
+  if (counts[index]!.failed === 0) continue;
+  const [kind, name] = outcome.split(':');
+  console.error(`\nfailed: ${name}`);
+  if (kind === 'vitest') {
+    for (const failure of failures(readReport(join(folder, `${name}.json`)), process.cwd()))
+      console.error(failure);
+  }
 }
 const { passed, failed, skipped } = total(counts);
 // Static checks alone must not pass for a test run whose tests were all skipped.

@@ -146,6 +146,7 @@ test('an ordinary account resizes its drives', async ({ skip }) => {
   const call = (...args: string[]) =>
     execa('setpriv', [...account, ...own, 'drive', 'resize', drive, ...args], {
       env: { ...env, HOME: '/nonexistent' },
+      cwd: '/',
       extendEnv: false,
       reject: false,
     });

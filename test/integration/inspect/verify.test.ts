@@ -378,6 +378,7 @@ test.runIf(process.getuid?.() === 0)('an ordinary account verifies a bundle', as
   ];
   const { stdout } = await promisify(execFile)('setpriv', args, {
     env: { ...process.env, HOME: '/nonexistent' },
+    cwd: '/',
   });
   expect(stdout).toMatch(/^ok +sealed payload$/m);
 });
