@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { cp } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { editDrive, overwriteStart, replaceDrive } from '../e2e/drives.ts';
-import { copyOfBundle, expectFailedClosed } from '../e2e/harness.ts';
+import { copyOfBundle, expectFailedClosed, expectWorkloadEnded } from '../e2e/harness.ts';
 
 /** In the place of a superblock. */
 const garbage = randomBytes(64 * 1024);
@@ -50,4 +50,28 @@ test('a user_data that is no file system stops the boot', async () => {
   await overwriteStart(vm.file('user_data.qcow2'), garbage);
   const end = await vm.boot({ hostile: {} });
   await expectFailedClosed(vm, end, 'E67', /^user_data is not a usable ext4 drive/);
+});
+
+test('a LUKS header overwritten with zeros does no harm', async () => {
+  await using vm = await copyOfBundle();
+  await overwriteStart(vm.file('crypt_root.qcow2'), Buffer.alloc(2 * 2 ** 20));
+  await expectWorkloadEnded(vm, await vm.boot());
+});
+
+test('a file added to the startup kit stops the boot and is named', async () => {
+  await using vm = await copyOfBundle();
+  await editDrive(
+    vm.file('user_config.qcow2'),
+    ['mkdir /nvflare/local/custom', 'write evil.py /nvflare/local/custom/evil.py'],
+    { 'evil.py': 'print("planted")\n' },
+  );
+  const end = await vm.boot({ hostile: {} });
+  await expectFailedClosed(vm, end, 'E64', /^user_config is not what was sealed: nvflare\/local\/custom/);
+});
+
+test('a symbolic link in the startup kit stops the boot and is named', async () => {
+  await using vm = await copyOfBundle();
+  await editDrive(vm.file('user_config.qcow2'), ['symlink /nvflare/local/shadow /etc/shadow']);
+  const end = await vm.boot({ hostile: {} });
+  await expectFailedClosed(vm, end, 'E63', /neither file nor folder: \.\/nvflare\/local\/shadow$/);
 });

@@ -43,6 +43,9 @@ function sameDigests(one: ImageRecord, other: ImageRecord): boolean {
 export async function* movingSteps(places: ReplacementPlaces, directory: string): AsyncGenerator<string> {
   const { handoff, nextHandoff } = places;
   await mkdir(handoff, { recursive: true, mode: 0o700 });
+  // What is whole is in its place before any of it is destroyed: what is not is a copy on its way out.
+  const { unfinished } = await findKeyFiles([nextHandoff], places.id);
+  for (const file of unfinished) await destroyKeyFile(file);
   const newKey = join(nextHandoff, handoffFiles.key);
   const key = await readFile(newKey).catch((error: unknown) => {
     if (hasCode(error, 'ENOENT')) return undefined;

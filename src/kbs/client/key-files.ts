@@ -1,6 +1,6 @@
-import { randomFillSync, timingSafeEqual } from 'node:crypto';
+import { randomBytes, randomFillSync, timingSafeEqual } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, open, readdir, unlink } from 'node:fs/promises';
+import { type FileHandle, open, readdir, rename, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { hasCode, messageOf, UserError } from '../../host/errors.ts';
 import { Secret } from '../../host/secret.ts';
@@ -13,7 +13,7 @@ export const diskKeyBytes = 128;
 export interface KeyFiles {
   /** Each a whole key. */
   whole: string[];
-  /** What a build that was killed while it wrote the key left: all of the key, a part, or nothing. */
+  /** What was left by a process that was killed while it wrote or destroyed the key: all of it, a part, noise, or nothing. */
   unfinished: string[];
 }
 
@@ -34,8 +34,9 @@ export async function findKeyFiles(folders: readonly string[], id: string): Prom
   return found;
 }
 
-/** The temporary name under which a key is written; see host/files.ts. */
+/** The temporary name under which a key is written, see host/files.ts, and under which it is overwritten. */
 const unfinishedName = new RegExp(`^\\.${handoffFiles.key.replaceAll('.', '\\.')}\\.[0-9a-f]{12}\\.tmp$`);
+const newUnfinishedName = () => `.${handoffFiles.key}.${randomBytes(6).toString('hex')}.tmp`;
 
 async function namesIn(folder: string): Promise<string[]> {
   try {
@@ -85,26 +86,37 @@ export async function readKeyFile(file: string): Promise<Secret> {
 }
 
 /**
- * Overwrites a key file on its medium and removes it. Journals, snapshots and flash translation can keep
- * older copies; only an encrypted or in-memory file system helps against those.
+ * Overwrites a key file on its medium and removes it. It first gets the name of an unfinished one: stopped between the two,
+ * nothing lies under the key's own name that is none. Journals, snapshots and flash translation can keep older copies; only an
+ * encrypted or in-memory file system helps against those.
  */
 export async function destroyKeyFile(file: string): Promise<void> {
+  const folder = dirname(file);
   try {
     await using handle = await open(file, constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     const found = await handle.stat();
     if (!found.isFile()) throw new Error('it is not a file');
+    const doomed = unfinishedName.test(basename(file)) ? file : join(folder, newUnfinishedName());
+    if (doomed !== file) {
+      await rename(file, doomed);
+      await syncFolder(folder);
+    }
     const noise = randomFillSync(Buffer.alloc(Math.min(found.size, 4096)));
     for (let at = 0; at < found.size; at += noise.length) await handle.write(noise, 0, noise.length, at);
     await handle.sync();
-    await unlink(file);
-    await using folder = await open(dirname(file), 'r');
-    await folder.sync();
+    await unlink(doomed);
+    await syncFolder(folder);
   } catch (error) {
     if (hasCode(error, 'ENOENT')) return;
     throw new UserError(`cannot remove the disk key ${file}: ${messageOf(error)}`, {
       hint: 'the KBS holds the key: remove the file by hand, with shred -u',
     });
   }
+}
+
+async function syncFolder(folder: string): Promise<void> {
+  await using handle = await open(folder, 'r');
+  await handle.sync();
 }
 
 const isHexDigit = (byte: number) => (byte >= 0x30 && byte <= 0x39) || (byte >= 0x61 && byte <= 0x66);

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { existsSync, watch } from 'node:fs';
-import { readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { type FileHandle, open, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { keyBrokerChange } from '../../../../src/build/rebuild/replace-image.ts';
@@ -130,6 +130,17 @@ describe.each(kinds)('replacing a %s image under its id', (kind) => {
     ]);
   });
 
+  it('stopped while a copy of the key is being overwritten, loses neither key', async () => {
+    for (const steps of [0, 7]) {
+      await using site = await makeSite(kind);
+      await decide(site);
+      await stoppedWhileOverwriting(site, steps);
+      expect(await expectOldOrNew(site)).toBe('new');
+      expect(await endEarlier(site.places, site.directory)).toBe('finished');
+      await expectWhole(site, 'new');
+    }
+  });
+
   it('killed at any moment is the old image or the new one, and the next rebuild makes either whole', async () => {
     const killedAt = async (event: number) => {
       await using site = await makeSite(kind);
@@ -198,6 +209,24 @@ describe('a push', () => {
     expect(await stateOf(site)).toBe('old');
   });
 });
+
+/** The moving, ended while it overwrites the key that the step after the given number of steps destroys. */
+async function stoppedWhileOverwriting({ places, directory }: Site, steps: number): Promise<void> {
+  const moving = movingSteps(places, directory);
+  for (let step = 0; step < steps; step += 1) await moving.next();
+  await using handle = await open(places.handoff, 'r');
+  const prototype = Object.getPrototypeOf(handle) as FileHandle;
+  const write = prototype.write as (...args: unknown[]) => Promise<unknown>;
+  const spy = vi.spyOn(prototype, 'write').mockImplementation(async function (this: unknown, ...args) {
+    await write.apply(this, args);
+    throw new Error('no power');
+  });
+  try {
+    await expect(moving.next()).rejects.toThrow('no power');
+  } finally {
+    spy.mockRestore();
+  }
+}
 
 /**
  * Runs the replacement in a process of its own and kills it at the given change below the site's folder, if it comes to that.
