@@ -3,8 +3,7 @@ import { exitStatus, UserError } from '../host/errors.ts';
 import {
   type AdminCredential,
   defaultIdentity,
-  destroyKeyFile,
-  findKeyFiles,
+  destroyKeyFiles,
   openKbs,
   planPush,
   productionRegistry,
@@ -104,9 +103,7 @@ export async function withdrawKey(request: PushRequest, image: ImageRecord): Pro
       ? `the key at ${path} was ${await removeKey(kbs, image)}`
       : `the key at ${path} was left: it is that of active image ${heir.id} (${heir.name})`;
   if (image.previous !== undefined) await removeKey(kbs, image.previous);
-  const { whole, unfinished } = await findKeyFiles(keyFolders, image.id);
-  const files = [...whole, ...unfinished];
-  for (const file of files) await destroyKeyFile(file);
+  const files = await destroyKeyFiles(keyFolders, image.id);
   return files.length === 0 ? done : `${done}; ${files.join(', ')} overwritten and removed`;
 }
 

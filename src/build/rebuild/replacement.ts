@@ -4,7 +4,7 @@ import { basename, dirname, join } from 'node:path';
 import { hasCode } from '../../host/errors.ts';
 import { writeFileAtomic } from '../../host/files.ts';
 import { lockFile } from '../../host/lock.ts';
-import { destroyKeyFile, findKeyFiles } from '../../kbs/client/index.ts';
+import { destroyKeyFile, destroyKeyFiles, findKeyFiles } from '../../kbs/client/index.ts';
 import {
   handoffFiles,
   type ImageRecord,
@@ -44,8 +44,8 @@ export async function* movingSteps(places: ReplacementPlaces, directory: string)
   const { handoff, nextHandoff } = places;
   await mkdir(handoff, { recursive: true, mode: 0o700 });
   // What is whole is in its place before any of it is destroyed: what is not is a copy on its way out.
-  const { unfinished } = await findKeyFiles([nextHandoff], places.id);
-  for (const file of unfinished) await destroyKeyFile(file);
+  const { unfinished, doomed } = await findKeyFiles([nextHandoff], places.id);
+  for (const file of [...unfinished, ...doomed]) await destroyKeyFile(file);
   const newKey = join(nextHandoff, handoffFiles.key);
   const key = await readFile(newKey).catch((error: unknown) => {
     if (hasCode(error, 'ENOENT')) return undefined;
@@ -73,8 +73,8 @@ export async function* movingSteps(places: ReplacementPlaces, directory: string)
 }
 
 async function* moveKey({ id, handoff }: ReplacementPlaces, key: Buffer): AsyncGenerator<string> {
-  const { whole, unfinished } = await findKeyFiles([handoff], id);
-  for (const file of [...whole, ...unfinished]) {
+  const { whole, unfinished, doomed } = await findKeyFiles([handoff], id);
+  for (const file of [...whole, ...unfinished, ...doomed]) {
     const isNew = whole.includes(file) && (await readFile(file)).equals(key);
     if (!isNew) await destroyKeyFile(file);
   }
@@ -132,7 +132,7 @@ export async function moveIntoPlace(places: ReplacementPlaces, directory: string
 /**
  * Ends what an earlier rebuild of the image left: moves the new image into place where the registry has decided for it, else
  * removes it, its key overwritten. The caller holds the lock.
- * @returns what was done, undefined where there was nothing
+ * @returns what was done, undefined where there was no image
  */
 export async function endEarlier(
   places: ReplacementPlaces,
@@ -144,11 +144,12 @@ export async function endEarlier(
     await moveIntoPlace(places, directory);
     return 'finished';
   }
-  const { whole, unfinished } = await findKeyFiles([places.nextHandoff], places.id);
-  for (const file of [...whole, ...unfinished]) await destroyKeyFile(file);
+  // The last step of moving takes the hand-off's folder away, piece by piece: what is left of that is no image.
+  const keys = await destroyKeyFiles([places.nextHandoff], places.id);
+  const image = keys.length > 0 || existsSync(places.nextTargetFolder);
   await rm(places.nextTargetFolder, { recursive: true, force: true });
   await rm(places.nextHandoffFolder, { recursive: true, force: true });
-  return 'discarded';
+  return image ? 'discarded' : undefined;
 }
 
 /**

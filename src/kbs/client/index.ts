@@ -5,7 +5,7 @@ export { type AdminCredential, readCredential } from './credential.ts';
 export type { Finding, FindingId } from './finding.ts';
 export { type FirstContact, firstContact } from './first-contact.ts';
 export { type Kbs, type KbsOptions, openKbs } from './kbs.ts';
-export { destroyKeyFile, findKeyFiles } from './key-files.ts';
+export { destroyKeyFile, destroyKeyFiles, findKeyFiles } from './key-files.ts';
 export { type Pushed, type PushInput, push } from './push.ts';
 export { describePush, type PushPlan, planPush, productionRegistry } from './push-plan.ts';
 export { pushScriptName, runPushScript } from './push-script.ts';

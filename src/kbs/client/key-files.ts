@@ -13,15 +13,17 @@ export const diskKeyBytes = 128;
 export interface KeyFiles {
   /** Each a whole key. */
   whole: string[];
-  /** What was left by a process that was killed while it wrote or destroyed the key: all of it, a part, noise, or nothing. */
+  /** What a build that was killed while it wrote the key left: all of the key, a part, or nothing. */
   unfinished: string[];
+  /** What {@link destroyKeyFile} left where it was killed: nobody needs it, and it may hold the key. */
+  doomed: string[];
 }
 
 /** Finds every key file of an image in the hand-off folders (`handoff/`, or `handoff/cvm_<id>` itself). */
 export async function findKeyFiles(folders: readonly string[], id: string): Promise<KeyFiles> {
   const own = `cvm_${id}`;
   const owned = new Set(folders.map((folder) => (basename(folder) === own ? folder : join(folder, own))));
-  const found: KeyFiles = { whole: [], unfinished: [] };
+  const found: KeyFiles = { whole: [], unfinished: [], doomed: [] };
   for (const folder of owned) {
     const file = join(folder, handoffFiles.key);
     const handle = await openIfPresent(file);
@@ -29,14 +31,19 @@ export async function findKeyFiles(folders: readonly string[], id: string): Prom
     if (handle !== undefined) found.whole.push(file);
     for (const name of await namesIn(folder)) {
       if (unfinishedName.test(name)) found.unfinished.push(join(folder, name));
+      if (doomedName.test(name)) found.doomed.push(join(folder, name));
     }
   }
   return found;
 }
 
-/** The temporary name under which a key is written, see host/files.ts, and under which it is overwritten. */
-const unfinishedName = new RegExp(`^\\.${handoffFiles.key.replaceAll('.', '\\.')}\\.[0-9a-f]{12}\\.tmp$`);
-const newUnfinishedName = () => `.${handoffFiles.key}.${randomBytes(6).toString('hex')}.tmp`;
+const hiddenName = (end: string) =>
+  new RegExp(`^\\.${handoffFiles.key.replaceAll('.', '\\.')}\\.[0-9a-f]{12}\\.${end}$`);
+/** The temporary name under which a key is written; see host/files.ts. */
+const unfinishedName = hiddenName('tmp');
+/** The name under which a key is overwritten. */
+const doomedName = hiddenName('doomed');
+const newDoomedName = () => `.${handoffFiles.key}.${randomBytes(6).toString('hex')}.doomed`;
 
 async function namesIn(folder: string): Promise<string[]> {
   try {
@@ -86,8 +93,8 @@ export async function readKeyFile(file: string): Promise<Secret> {
 }
 
 /**
- * Overwrites a key file on its medium and removes it. It first gets the name of an unfinished one: stopped between the two,
- * nothing lies under the key's own name that is none. Journals, snapshots and flash translation can keep older copies; only an
+ * Overwrites a key file on its medium and removes it. It is renamed first: where this is stopped between the two, nothing lies under
+ * the key's own name that is none. Journals, snapshots and flash translation can keep older copies; only an
  * encrypted or in-memory file system helps against those.
  */
 export async function destroyKeyFile(file: string): Promise<void> {
@@ -96,11 +103,9 @@ export async function destroyKeyFile(file: string): Promise<void> {
     await using handle = await open(file, constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     const found = await handle.stat();
     if (!found.isFile()) throw new Error('it is not a file');
-    const doomed = unfinishedName.test(basename(file)) ? file : join(folder, newUnfinishedName());
-    if (doomed !== file) {
-      await rename(file, doomed);
-      await syncFolder(folder);
-    }
+    const doomed = doomedName.test(basename(file)) ? file : join(folder, newDoomedName());
+    await rename(file, doomed);
+    await syncFolder(folder);
     const noise = randomFillSync(Buffer.alloc(Math.min(found.size, 4096)));
     for (let at = 0; at < found.size; at += noise.length) await handle.write(noise, 0, noise.length, at);
     await handle.sync();
@@ -112,6 +117,14 @@ export async function destroyKeyFile(file: string): Promise<void> {
       hint: 'the KBS holds the key: remove the file by hand, with shred -u',
     });
   }
+}
+
+/** Destroys what is left of an image's keys in the hand-off folders, and gives the paths. */
+export async function destroyKeyFiles(folders: readonly string[], id: string): Promise<string[]> {
+  const { whole, unfinished, doomed } = await findKeyFiles(folders, id);
+  const files = [...whole, ...unfinished, ...doomed];
+  for (const file of files) await destroyKeyFile(file);
+  return files;
 }
 
 async function syncFolder(folder: string): Promise<void> {

@@ -21,7 +21,7 @@ export interface KeyToPush {
   file: string;
   /** The same key in other hand-off folders. */
   copies: string[];
-  /** See {@link KeyFiles.unfinished}. */
+  /** See {@link KeyFiles.unfinished}; and `doomed`. */
   unfinished: string[];
 }
 
@@ -37,6 +37,8 @@ export interface PushPlan {
   leftOver: string[];
   /** What killed builds left of keys of active images of which there is no whole one. */
   unfinished: string[];
+  /** What is left of other keys that were being destroyed. */
+  doomed: string[];
   /** Images that lose what they were before, once the KBS has their new keys. */
   replaced: ReturnType<typeof takenBack>;
 }
@@ -75,12 +77,15 @@ export async function planPush(
   const keys: KeyToPush[] = [];
   const leftOver: string[] = [];
   const unfinishedOnly: string[] = [];
+  const doomedOnly: string[] = [];
   for (const image of images) {
-    const { whole, unfinished } = await findKeyFiles(keyFolders, image.id);
+    const { whole, unfinished, doomed } = await findKeyFiles(keyFolders, image.id);
     const [file, ...copies] = whole;
+    const isPushed = image.status === 'active' && file !== undefined;
+    if (isPushed) keys.push({ image, file, copies, unfinished: [...unfinished, ...doomed] });
+    else doomedOnly.push(...doomed);
     if (image.status === 'retired') leftOver.push(...whole, ...unfinished);
-    else if (file === undefined) unfinishedOnly.push(...unfinished);
-    else keys.push({ image, file, copies, unfinished });
+    else if (!isPushed) unfinishedOnly.push(...unfinished);
   }
   const active = images.filter(({ status }) => status === 'active');
   return {
@@ -90,6 +95,7 @@ export async function planPush(
     active: active.length,
     leftOver,
     unfinished: unfinishedOnly,
+    doomed: doomedOnly,
     replaced: takenBack(
       images,
       keys.map(({ image }) => image.id),
@@ -112,7 +118,7 @@ export function joinedValues(images: readonly ImageRecord[]): Record<string, unk
  * @param after the policy without what is taken back; where nothing is, it is not asked for
  */
 export function describePush(plan: PushPlan, url: string, after: PolicyText = plan.policy): string[] {
-  const { policy, keys, replaced } = plan;
+  const { policy, keys, doomed, replaced } = plan;
   const head = ({ method, path, contentType, body }: KbsRequest) => [
     `${method} ${url}${path}`,
     ...(body === undefined ? [] : [`  Content-Type: ${contentType}, ${body.byteLength} bytes`]),
@@ -123,6 +129,7 @@ export function describePush(plan: PushPlan, url: string, after: PolicyText = pl
     `  ${which} ${path}, ${Buffer.byteLength(text)} bytes, SHA-256 ${sha256(text)}`,
   ];
   return [
+    ...doomed.map((file) => `${file}, left of a key that was being destroyed, is overwritten and removed`),
     ...policyLines(policy, 'policy'),
     ...keys.flatMap(({ image, file, copies, unfinished }) => [
       ...head(resourceRequest(image.resourcePath, Buffer.alloc(diskKeyBytes))),

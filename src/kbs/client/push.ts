@@ -52,6 +52,10 @@ export async function push(input: PushInput): Promise<Pushed> {
     warn(`${file} is the key of a retired image: it is not pushed; remove it`);
   for (const file of plan.unfinished)
     warn(`${file} was left by a build that was killed: it is not pushed; retire its image and build again`);
+  for (const file of plan.doomed) {
+    await destroyKeyFile(file);
+    note(`${file} overwritten and removed: what was left of a key that was being destroyed`);
+  }
   await pushPolicy(kbs, plan, note);
   const keys = await pushKeys(kbs, plan, input);
   await takeBackEarlier(kbs, input);

@@ -307,6 +307,17 @@ describe('several files of one key', () => {
     expect(await site.kbs.received.resource(image.resourcePath)).toBeUndefined();
     expect(await readFile(left, 'utf8')).toBe(key);
   });
+
+  test('what is left of a key that was being destroyed is removed without a warning', async () => {
+    await using site = await adminSite();
+    const { image, keyFile } = await site.build(1);
+    const left = join(site.handoff, `cvm_${image.id}`, '.disk.key.0123456789ab.doomed');
+    await rename(keyFile, left);
+    await push(site.pushInput());
+    expect(site.warnings.join('\n')).not.toContain('disk.key');
+    expect(await site.kbs.received.resource(image.resourcePath)).toBeUndefined();
+    await expect(stat(left)).rejects.toThrow('ENOENT');
+  });
 });
 
 test('a key file that was tampered with is not sent', async () => {

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { existsSync, watch } from 'node:fs';
-import { type FileHandle, open, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { keyBrokerChange } from '../../../../src/build/rebuild/replace-image.ts';
@@ -139,6 +139,16 @@ describe.each(kinds)('replacing a %s image under its id', (kind) => {
       expect(await endEarlier(site.places, site.directory)).toBe('finished');
       await expectWhole(site, 'new');
     }
+  });
+
+  it('stopped while it clears up what is left of the hand-off, discards no image', async () => {
+    await using site = await makeSite(kind);
+    useStateOf(site);
+    await replaceIn(site.folder, kind);
+    await mkdir(site.places.nextHandoff, { recursive: true });
+    await writeFile(join(site.places.nextHandoff, 'README.txt'), '');
+    expect(await endEarlier(site.places, site.directory)).toBeUndefined();
+    await expectWhole(site, 'new');
   });
 
   it('killed at any moment is the old image or the new one, and the next rebuild makes either whole', async () => {

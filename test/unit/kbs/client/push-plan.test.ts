@@ -1,10 +1,23 @@
-import { link, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import {
+  type FileHandle,
+  link,
+  mkdir,
+  mkdtemp,
+  open,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { newDiskKey } from '../../../../src/host/secret.ts';
 import {
   destroyKeyFile,
+  destroyKeyFiles,
   findKeyFiles,
   readKeyCopies,
   readKeyFile,
@@ -34,10 +47,10 @@ describe('a key file', () => {
     const file = await keyOf(id);
     const own = join(folder, `cvm_${id}`);
     for (const folders of [[folder], [own], ['/nonexistent', folder], [folder, own, folder]]) {
-      expect(await findKeyFiles(folders, id)).toEqual({ whole: [file], unfinished: [] });
+      expect(await findKeyFiles(folders, id)).toEqual({ whole: [file], unfinished: [], doomed: [] });
     }
     for (const folders of [[folder], [own], []]) {
-      expect(await findKeyFiles(folders, imageOf(2).id)).toEqual({ whole: [], unfinished: [] });
+      expect(await findKeyFiles(folders, imageOf(2).id)).toEqual({ whole: [], unfinished: [], doomed: [] });
     }
   });
 
@@ -53,7 +66,7 @@ describe('a key file', () => {
       await writeFile(join(second, name), '');
     }
     const found = await findKeyFiles([folder, join(folder, 'elsewhere')], id);
-    expect(found).toEqual({ whole: [file, copy], unfinished: [left] });
+    expect(found).toEqual({ whole: [file, copy], unfinished: [left], doomed: [] });
     for (const each of [copy, left]) await destroyKeyFile(each);
     expect((await readdir(second)).sort()).toEqual([
       '.disk.key.tmp',
@@ -115,6 +128,21 @@ describe('a key file', () => {
     expect(left.toString('latin1')).not.toContain(key.slice(0, 8));
   });
 
+  test('that was being overwritten is found under another name than that of a key, and destroyed again', async () => {
+    const { id } = imageOf(1);
+    const file = await keyOf(id);
+    await using handle = await open(file);
+    const spy = vi
+      .spyOn(Object.getPrototypeOf(handle) as FileHandle, 'write')
+      .mockRejectedValue(new Error('no power'));
+    await expect(destroyKeyFile(file)).rejects.toThrow(`cannot remove the disk key ${file}: no power`);
+    spy.mockRestore();
+    const left = await findKeyFiles([folder], id);
+    expect(left).toEqual({ whole: [], unfinished: [], doomed: [expect.stringMatching(/\.doomed$/)] });
+    expect(await destroyKeyFiles([folder], id)).toEqual(left.doomed);
+    expect(await readdir(dirname(file))).toEqual([]);
+  });
+
   test('that has gone already is no failure', async () => {
     await destroyKeyFile(join(folder, 'disk.key'));
   });
@@ -149,6 +177,23 @@ describe('the plan', () => {
     const file = await keyOf(active.id);
     const next = await planPush({ ...registry, images: [...registry.images] }, policy, [folder]);
     expect(next).toMatchObject({ keys: [{ file, copies: [], unfinished: [left[0]] }], unfinished: [] });
+  });
+
+  test('has what is left of keys that were being destroyed', async () => {
+    const [active, old] = [imageOf(1), imageOf(2, { status: 'retired' })];
+    const left = [active, old].map(({ id }) => join(folder, `cvm_${id}`, '.disk.key.0123456789ab.doomed'));
+    for (const file of left) {
+      await mkdir(dirname(file));
+      await writeFile(file, key);
+    }
+    const registry = { version: 1, kind: 'production', images: [active, old] } as const;
+    const plan = () => planPush({ ...registry, images: [...registry.images] }, policy, [folder]);
+    expect(await plan()).toMatchObject({ keys: [], unfinished: [], leftOver: [], doomed: left });
+    const file = await keyOf(active.id);
+    expect(await plan()).toMatchObject({
+      keys: [{ file, unfinished: [left[0]] }],
+      doomed: [left[1]],
+    });
   });
 
   test('of one image has the values that its hand-off has', () => {
