@@ -2,6 +2,7 @@ import { copyFile, rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { findFirmware, localFirmware } from './base/index.ts';
 import { acceptFirmware, firmwareOf } from './build/accept-firmware.ts';
+import { authorizerFindings } from './build/authorizers.ts';
 import { baseOfSite, knownBase } from './build/base-of-site.ts';
 import { completeBundle } from './build/complete-bundle.ts';
 import { gpuOfSite } from './build/gpu.ts';
@@ -110,7 +111,11 @@ const kit = cvm.task('kit', {
 const broker = cvm.task('broker', {
   title: 'Key broker',
   cached: ({ options: { settings }, signal }) => knownKeyBroker(settings, signal),
-  run: ({ options: { settings }, signal }) => findKeyBroker(settings, signal),
+  run: async ({ options: { settings }, signal, note, warn }) => {
+    const found = await findKeyBroker(settings, signal);
+    authorizerFindings(settings, found).forEach(settings.kind === 'production' ? warn : note);
+    return found;
+  },
 });
 
 const genericInitrd = cvm.task('initrd-parts', {

@@ -39,6 +39,7 @@ test('a workload gets reports of VMPL 1 only, runs on while the KBS confirms, an
   for (const vmpl of ['none', '0', '1', '2', '3']) {
     expect(workloadLog).toContain(`probe: report ${vmpl}: status 0, vmpl 01000000, data yes\n`);
   }
+  expect(workloadLog).toContain('probe: snpguest is /host/bin/snpguest\n');
   expect(workloadLog).toContain('probe: key: status 1\n');
   expect(workloadLog).toContain('probe: verify: stand-in: verify attestation /opt/certs report.bin\n');
   expect(workloadLog).toContain('probe: writing to /host/bin: status 1\n');

@@ -29,6 +29,7 @@ say "sev-guest anywhere: $(busybox find / -name sev-guest -path '*dev*' ! -path 
 busybox mknod /dev/misc c 10 183
 say "a device of the misc major: $(cat /dev/misc 2>&1 | head -c 100)"
 busybox rm /dev/misc
+say "snpguest is $(command -v snpguest)"
 head -c 64 /dev/urandom > request.bin
 for vmpl in none 0 1 2 3; do
   rm -f report.bin

@@ -1,7 +1,7 @@
 import seccomp from '../seccomp.json' with { type: 'json' };
 import type { Workload } from '../workload.ts';
 import { capabilitiesFor, deviceRules, devices, maskedPaths, readonlyPaths, rlimits } from './confinement.ts';
-import { type MountSettings, mountsFor, noSymlinkHooks } from './mounts.ts';
+import { hostBinFolder, type MountSettings, mountsFor, noSymlinkHooks } from './mounts.ts';
 import { commandOf, environmentOf, workingDirectoryOf } from './process.ts';
 import { resolveUser } from './user.ts';
 
@@ -42,7 +42,12 @@ export function runtimeConfig(
       terminal: false,
       user: { uid, gid, additionalGids },
       args: commandOf(config),
-      env: environmentOf(config, { home, hostname: settings.hostname }),
+      // FLARE's SNPAuthorizer looks for snpguest on the PATH unless it is told a path.
+      env: environmentOf(
+        config,
+        { home, hostname: settings.hostname },
+        settings.hostBin ? hostBinFolder : undefined,
+      ),
       cwd: workingDirectoryOf(config),
       capabilities: capabilitiesFor(uid),
       rlimits,

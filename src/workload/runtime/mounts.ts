@@ -51,14 +51,17 @@ const kernelMounts: readonly Mount[] = [
   },
 ];
 
+/** Where snpguest is in the container. */
+export const hostBinFolder = '/host/bin';
+
 /**
  * snpguest and what it runs with: programs and libraries of the guest, so that it runs in any image, and the socket of the
  * report service. The attestation device is not among them.
  */
 const hostBinMounts: readonly Mount[] = [
-  bind('/usr/lib/cvm/host-bin', '/host/bin', 'ro', 'nosuid', 'nodev'),
-  bind('/usr/bin/busybox', '/host/bin/busybox', 'ro', 'nosuid', 'nodev'),
-  bind('/usr/bin/curl', '/host/bin/libexec/curl', 'ro', 'nosuid', 'nodev'),
+  bind('/usr/lib/cvm/host-bin', hostBinFolder, 'ro', 'nosuid', 'nodev'),
+  bind('/usr/bin/busybox', `${hostBinFolder}/busybox`, 'ro', 'nosuid', 'nodev'),
+  bind('/usr/bin/curl', `${hostBinFolder}/libexec/curl`, 'ro', 'nosuid', 'nodev'),
   bind('/usr/lib/x86_64-linux-gnu', '/host/lib', 'ro', 'nosuid', 'nodev'),
   bind('/run/cvm/report', '/host/run', 'ro', 'nosuid', 'nodev', 'noexec'),
 ];

@@ -15,10 +15,14 @@ export function commandOf({ config }: ImageConfig): string[] {
   });
 }
 
-/** Docker's defaults, then the image's own variables, which win; each name once. */
+/**
+ * Docker's defaults, then the image's own variables, which win; each name once.
+ * @param appendedPath folder that `PATH` ends with whatever the image says; it hides no program of the image
+ */
 export function environmentOf(
   { config }: ImageConfig,
   defaults: { home: string; hostname: string },
+  appendedPath?: string,
 ): string[] {
   const variables = new Map([
     ['PATH', defaultPath],
@@ -28,6 +32,10 @@ export function environmentOf(
   for (const line of config?.Env ?? []) {
     const equals = line.indexOf('=');
     if (equals > 0) variables.set(line.slice(0, equals), line.slice(equals + 1));
+  }
+  const path = variables.get('PATH')!;
+  if (appendedPath !== undefined && !path.split(':').includes(appendedPath)) {
+    variables.set('PATH', path === '' ? appendedPath : `${path}:${appendedPath}`);
   }
   return [...variables].map(([name, value]) => `${name}=${value}`);
 }

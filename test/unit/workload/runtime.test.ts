@@ -104,13 +104,21 @@ describe('runtimeConfig', () => {
   });
 
   it('gives PATH, HOSTNAME and HOME, and lets the image replace them', () => {
-    expect(configOf({ ...run, User: 'app' }).process.env).toEqual([
+    expect(configOf({ ...run, User: 'app' }, { hostBin: false }).process.env).toEqual([
       'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
       'HOSTNAME=site-1',
       'HOME=/home/app',
     ]);
-    const own = configOf({ ...run, Env: ['PATH=/x', 'A=b=c', 'HOME=/h'] }).process.env;
-    expect(own).toEqual(['PATH=/x', 'HOSTNAME=site-1', 'HOME=/h', 'A=b=c']);
+    const own = configOf({ ...run, Env: ['PATH=/x', 'A=b=c', 'HOME=/h'] }, { hostBin: false });
+    expect(own.process.env).toEqual(['PATH=/x', 'HOSTNAME=site-1', 'HOME=/h', 'A=b=c']);
+  });
+
+  it('ends PATH with /host/bin where snpguest is there', () => {
+    const pathOf = (...env: string[]) => configOf({ ...run, Env: env }).process.env[0];
+    expect(pathOf()).toBe('PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/host/bin');
+    expect(pathOf('PATH=/x')).toBe('PATH=/x:/host/bin');
+    expect(pathOf('PATH=/host/bin:/x')).toBe('PATH=/host/bin:/x');
+    expect(pathOf('PATH=')).toBe('PATH=/host/bin');
   });
 
   it('keeps odd values of variables, and leaves out what is no variable', () => {
