@@ -23,7 +23,6 @@ export default defineConfig({
           include: ['test/integration/**/*.test.ts'],
           testTimeout: 300_000,
           hookTimeout: 600_000,
-          maxWorkers: 2,
         },
       },
       { test: { name: 'e2e', include: ['test/e2e/**/*.test.ts'], ...boots } },

@@ -1,4 +1,4 @@
-import { constants } from 'node:fs';
+import { constants, existsSync } from 'node:fs';
 import { access, mkdir, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -22,9 +22,13 @@ export type Exporter = (
 /** FUSE is there but this process may not mount: in many containers. */
 export class MountRefused extends UserError {}
 
-/** True where nbdfuse and /dev/fuse are there for this user. */
+/**
+ * True where nbdfuse and /dev/fuse are there for this user, and `/etc/mtab`, by which fusermount3 judges what an account other than
+ * root may unmount: minimal containers have none.
+ */
 export async function fuseUsable(): Promise<boolean> {
   if (locateTool('nbdfuse') === undefined || locateTool('fusermount3') === undefined) return false;
+  if (process.getuid?.() !== 0 && !existsSync('/etc/mtab')) return false;
   const denied = await access('/dev/fuse', constants.R_OK | constants.W_OK).catch(() => true);
   return denied !== true;
 }
