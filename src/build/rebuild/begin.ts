@@ -22,7 +22,7 @@ export async function beginRebuild(
   const lock = await lockFile(places.lock, { signal });
   try {
     const { directory } = policyPlace(settings.kind, settings, settings.handoffFolder);
-    const earlier = await endEarlier(places, directory);
+    const earlier = await endEarlier(places, directory, signal);
     return { earlier, [Symbol.asyncDispose]: () => lock.release() };
   } catch (error) {
     await lock.release();

@@ -1,14 +1,14 @@
 import { existsSync } from 'node:fs';
 import type { Manifest } from '../../bundle/index.ts';
 import type { Secret } from '../../host/secret.ts';
-import { findKeyFiles } from '../../kbs/client/index.ts';
+import { findKeyFiles, pushTurn } from '../../kbs/client/index.ts';
 import { asPrevious, type ImageRecord, replaceRecord, writeHandoff, writePolicy } from '../../kbs/index.ts';
 import { imageRecord } from '../hand-over.ts';
 import { policyPlace } from '../policy-place.ts';
 import { automaticAccess } from '../push.ts';
 import type { BuildSettings } from '../settings.ts';
 import type { ReplacementPlaces } from './places.ts';
-import { freeName, moveIntoPlace } from './replacement.ts';
+import { freeName, isDecided, moveIntoPlace } from './replacement.ts';
 
 interface Replacing {
   signal: AbortSignal;
@@ -34,11 +34,15 @@ export async function replaceImage(
   const { keyFile } = await writeHandoff(places.nextHandoff, { record, key });
   const registered = settings.kind === 'development' ? { ...record, keyFile } : record;
   const overlap = await overlaps(settings);
+  // A push that is under way took its plan of the old image: the new key must not come under it.
+  await using _turn = await pushTurn(directory, signal);
   const oldKeyIsOut = await keyIsOut(settings, record.id);
   // A policy that would be refused is found out before the registry changes.
   await writePolicy(directory, { ...policyOptions, signal });
+  // Whatever fails from here on: where the registry has come to name the new image, nothing of it may be removed.
+  const removable = made.unfinished.splice(0);
   let before: ImageRecord | undefined;
-  await replaceRecord(
+  const decide = replaceRecord(
     directory,
     record.id,
     (present) => {
@@ -48,12 +52,13 @@ export async function replaceImage(
     },
     { signal },
   );
-  const policy = await writePolicy(directory, policyOptions).catch(async (error: unknown) => {
-    await replaceRecord(directory, record.id, () => before!);
-    throw error;
-  });
-  // From here on nothing of the new image may be removed.
-  made.unfinished.length = 0;
+  const policy = await decide
+    .then(() => writePolicy(directory, policyOptions))
+    .catch(async (error: unknown) => {
+      if (before !== undefined) await putBack(directory, before);
+      if (!(await isDecided(places, directory))) made.unfinished.push(...removable);
+      throw error;
+    });
   policy.warnings.forEach(warn);
   policy.notes.forEach(note);
   const aside = existsSync(places.bundle) ? await freeName(places.bundle) : undefined;
@@ -62,6 +67,11 @@ export async function replaceImage(
     note(`the earlier bundle is kept as ${aside}, for what its user_data drive holds: it cannot be booted`);
   }
   return policy.path;
+}
+
+/** As it was before. Where that fails, the error that led here says more; what the registry then holds is looked at. */
+async function putBack(directory: string, before: ImageRecord): Promise<void> {
+  await replaceRecord(directory, before.id, () => before).catch(() => {});
 }
 
 /**

@@ -4,7 +4,7 @@ import { basename, dirname, join } from 'node:path';
 import { hasCode } from '../../host/errors.ts';
 import { writeFileAtomic } from '../../host/files.ts';
 import { lockFile } from '../../host/lock.ts';
-import { destroyKeyFile, destroyKeyFiles, findKeyFiles } from '../../kbs/client/index.ts';
+import { destroyKeyFile, destroyKeyFiles, findKeyFiles, pushTurn } from '../../kbs/client/index.ts';
 import {
   handoffFiles,
   type ImageRecord,
@@ -137,10 +137,12 @@ export async function moveIntoPlace(places: ReplacementPlaces, directory: string
 export async function endEarlier(
   places: ReplacementPlaces,
   directory: string,
+  signal: AbortSignal = new AbortController().signal,
 ): Promise<'finished' | 'discarded' | undefined> {
   const begun = existsSync(places.nextHandoffFolder) || existsSync(places.nextTargetFolder);
   if (!begun) return undefined;
   if (await isDecided(places, directory)) {
+    await using _turn = await pushTurn(directory, signal);
     await moveIntoPlace(places, directory);
     return 'finished';
   }
@@ -172,6 +174,7 @@ export async function finishReplacements(
       const places = replacementPlaces(folder, id);
       if (!(await isDecided(places, directory))) continue;
       await using _lock = await lockFile(places.lock, { signal });
+      await using _turn = await pushTurn(directory, signal);
       if (await isDecided(places, directory)) await moveIntoPlace(places, directory);
     }
   }

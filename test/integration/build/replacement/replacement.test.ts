@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, watch } from 'node:fs';
 import { type FileHandle, mkdir, open, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { keyBrokerChange } from '../../../../src/build/rebuild/replace-image.ts';
 import {
@@ -12,6 +13,7 @@ import {
 } from '../../../../src/build/rebuild/replacement.ts';
 import type { BuildSettings } from '../../../../src/build/settings.ts';
 import { Secret } from '../../../../src/host/secret.ts';
+import { pushTurn } from '../../../../src/kbs/client/index.ts';
 import { readRegistry, writeHandoff, writePolicy } from '../../../../src/kbs/index.ts';
 import { replaceRecord } from '../../../../src/kbs/registry/registry.ts';
 import {
@@ -98,6 +100,46 @@ describe.each(kinds)('replacing a %s image under its id', (kind) => {
     expect((await registered(site)).digests[0]!.hex).toBe(oldDigest);
     expect(await readFile(join(site.places.handoff, 'disk.key'), 'utf8')).toBe(site.oldKey);
     expect(await readFile(join(site.places.bundle, 'which'), 'utf8')).toBe('old');
+  });
+
+  it('waits for a push that is under way', async () => {
+    await using site = await makeSite(kind);
+    useStateOf(site);
+    const turn = await pushTurn(site.directory, new AbortController().signal);
+    let done = false;
+    const replacing = replaceIn(site.folder, kind).then(() => {
+      done = true;
+    });
+    await vi.waitUntil(() => existsSync(join(site.places.nextHandoff, 'disk.key')));
+    await delay(500);
+    expect(done).toBe(false);
+    expect((await registered(site)).digests[0]!.hex).toBe(oldDigest);
+    expect(await readFile(join(site.places.handoff, 'disk.key'), 'utf8')).toBe(site.oldKey);
+    await turn.release();
+    await replacing;
+    await expectWhole(site, 'new');
+  });
+
+  it('gives nothing of the new image up to be removed once the registry names it, whatever fails then', async () => {
+    await using site = await makeSite(kind);
+    useStateOf(site);
+    await using handle = await open(site.places.handoff, 'r');
+    const prototype = Object.getPrototypeOf(handle) as FileHandle;
+    const sync = prototype.sync;
+    const spy = vi.spyOn(prototype, 'sync').mockImplementation(async function (this: FileHandle) {
+      await sync.call(this);
+      if (await isDecided(site.places, site.directory)) throw new Error('no medium');
+    });
+    const made = [site.places.nextHandoffFolder, site.places.nextTargetFolder];
+    try {
+      await expect(replaceIn(site.folder, kind, made)).rejects.toThrow('no medium');
+    } finally {
+      spy.mockRestore();
+    }
+    const state = await expectOldOrNew(site);
+    expect(made).toHaveLength(state === 'new' ? 0 : 2);
+    await endEarlier(site.places, site.directory);
+    await expectWhole(site, state);
   });
 
   it('stopped after any step of moving, is finished by the next rebuild', async () => {

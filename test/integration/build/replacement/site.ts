@@ -64,7 +64,7 @@ function siteIn(folder: string): Pick<Site, 'folder' | 'directory' | 'places'> {
 }
 
 /** What a build's last task does. XDG_STATE_HOME is `<folder>/state`. */
-export async function replaceIn(folder: string, kind: Kind): Promise<void> {
+export async function replaceIn(folder: string, kind: Kind, unfinished: string[] = []): Promise<void> {
   const { places, directory } = siteIn(folder);
   const settings = {
     kind,
@@ -75,7 +75,7 @@ export async function replaceIn(folder: string, kind: Kind): Promise<void> {
   } as unknown as BuildSettings;
   const key = new Secret(await readFile(join(folder, 'new.key')));
   const report = { signal: new AbortController().signal, note: () => {}, warn: () => {} };
-  await replaceImage(settings, newManifest(kind), { places, key, unfinished: [] }, report);
+  await replaceImage(settings, newManifest(kind), { places, key, unfinished }, report);
 }
 
 export const registered = async ({ directory }: Site): Promise<ImageRecord> => {
