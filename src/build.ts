@@ -33,7 +33,14 @@ import {
 } from './initrd/index.ts';
 import { sealDrive } from './seal/index.ts';
 import { hostName, makeSiteLayer } from './site/index.ts';
-import { cachedArchive, importArchive, runtimeConfig, volumesOf } from './workload/index.ts';
+import {
+  cachedArchive,
+  firstId,
+  idCount,
+  importArchive,
+  mountPointsFor,
+  runtimeConfig,
+} from './workload/index.ts';
 
 /** What a build works with: the checked settings and the cache. */
 export interface BuildOptions {
@@ -140,21 +147,20 @@ const site = cvm.task('site', {
   run: async ({ identity, workload, kit, broker }, { options: { settings }, scope, signal }) => {
     const work = scope.use(await workDirectory());
     const file = join(work.path, 'site.squashfs');
-    const config = runtimeConfig(workload, {
-      hostname: hostName(settings.name),
-      userDataWritable: settings.site.userDataWritable,
-      hostBin: broker.snpguest !== undefined,
-    });
+    const gpu = gpuOfSite(settings);
+    const container = { hostBin: broker.snpguest !== undefined, gpu: gpu !== undefined };
+    const config = runtimeConfig(workload, { hostname: hostName(settings.name), ...container });
     await makeSiteLayer(
       {
         runtimeConfig: config,
-        volumes: volumesOf(workload.config),
+        mountPoints: mountPointsFor(container),
+        ids: { first: firstId, count: idCount },
         userConfigList: kit.sealedList,
         share: shareSettings(settings.site),
         privateFolder: kit.privateFolder,
         snpguest: broker.snpguest,
         attestation: runtimeAttestation(settings, { identity, broker }),
-        gpu: gpuOfSite(settings),
+        gpu,
       },
       { file, workDirectory: work.path, signal },
     );

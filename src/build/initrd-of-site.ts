@@ -3,6 +3,7 @@ import { commandLine, createdNow } from '../bundle/index.ts';
 import { moduleList, type SitePart } from '../initrd/index.ts';
 import { layoutFile, type Seal } from '../seal/index.ts';
 import { firewallRules, hostName, hostsFile } from '../site/index.ts';
+import { firstId } from '../workload/index.ts';
 import { keyBrokerPortNote } from './federation.ts';
 import type { Identity } from './identity.ts';
 import type { KeyBroker } from './key-broker.ts';
@@ -49,6 +50,7 @@ export async function initrdOfSite(
       user_data_writable: yesNo(site.userDataWritable),
       workload_uid: user.uid,
       workload_gid: user.gid,
+      first_id: firstId,
       system_ram: '25%',
       workload_ram: '50%',
     },

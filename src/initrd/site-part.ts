@@ -29,8 +29,11 @@ export interface InitSettings {
   vault_first_sector: number;
   vault_integrity: 'yes' | 'no';
   user_data_writable: 'yes' | 'no';
+  /** Whom the container runs as, in its own numbers. */
   workload_uid: number;
   workload_gid: number;
+  /** The VM's number of the container's user and group 0. */
+  first_id: number;
   /** Sizes as tmpfs takes them, e.g. `50%`. */
   system_ram: string;
   workload_ram: string;

@@ -24,5 +24,9 @@ export async function addGpu(home: string, { confidential }: GpuSettings): Promi
     shellVariables({ gpu_confidential: confidential ? 'yes' : 'no' }),
   );
   await copy(templatePath('site/gpu/units'), join(home, 'units'));
+  // Not by drop-ins: systemd goes on without one that it cannot read.
+  for (const unit of ['container.slice', 'cvm-workload.service']) {
+    await appendFile(join(home, 'units', unit), `\n${await readTemplate(`site/gpu/${unit}.conf`)}`);
+  }
   await appendFile(join(home, 'modules'), await readTemplate('site/gpu/modules.txt'));
 }

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { copy } from 'fs-extra/esm';
 import { run } from '../host/run.ts';
 import { squashfsOptions } from '../host/squashfs.ts';
-import { readTemplate, templatePath } from '../host/template.ts';
+import { readTemplate, shellVariables, templatePath } from '../host/template.ts';
 import { addAttestation, type RuntimeAttestation } from './attestation.ts';
 import { addGpu, type GpuSettings } from './gpu.ts';
 
@@ -19,8 +19,10 @@ export interface ShareSettings {
 export interface SiteLayer {
   /** OCI runtime configuration of the workload. */
   runtimeConfig: object;
-  /** Absolute paths that must be folders in the container; its image may lack them. */
-  volumes: readonly string[];
+  /** Absolute paths in the container that are mounted over; where the image has one, it must be a folder. */
+  mountPoints: readonly string[];
+  /** The VM's numbers of the container's users and groups: that of its root, and how many there are. */
+  ids: { first: number; count: number };
   /** What the user_config drive must hold: lines sorted by `LC_ALL=C sort`. */
   userConfigList: string;
   /** The NFS share that user_data may name. */
@@ -52,6 +54,8 @@ const scripts = [
   'workload-log',
   'workload-space',
   'workload-ended',
+  'user-namespace',
+  'attach-mounts',
   'mount-share',
   'share-conf',
 ];
@@ -77,7 +81,9 @@ export async function makeSiteLayer(layer: SiteLayer, options: SiteLayerOptions)
   await writeFile(join(home, 'workload/config.json'), JSON.stringify(layer.runtimeConfig));
   await addAttestation(home, layer);
   if (layer.gpu !== undefined) await addGpu(home, layer.gpu);
-  await writeFile(join(home, 'workload/volumes'), layer.volumes.map((path) => `${path}\n`).join(''));
+  await writeFile(join(home, 'workload/mount-points'), layer.mountPoints.map((path) => `${path}\n`).join(''));
+  const { first, count } = layer.ids;
+  await writeFile(join(home, 'workload/ids'), shellVariables({ first_id: first, id_count: count }));
   if (layer.privateFolder !== undefined) await copy(layer.privateFolder, join(home, 'user_config.private'));
   // The kernel would run it as root on names that an NFS server gives: not executable, it does not.
   await mkdir(join(staging, 'usr/sbin'), { mode: 0o755 });

@@ -15,6 +15,9 @@ import {
   squashfsName,
 } from './layer/convert.ts';
 import { foldersToRestore } from './layer/folders.ts';
+import { missingFolders, noFoldersAt } from './mount-points.ts';
+import { allMountPoints } from './runtime/mounts.ts';
+import { volumesOf } from './runtime/volumes.ts';
 import { type Layer, recordSchema, type Workload, type WorkloadRecord } from './workload.ts';
 
 export interface ImportOptions {
@@ -92,13 +95,17 @@ export async function importArchive(options: ImportOptions): Promise<Workload> {
   checkDiffIds(archive, image, paths, pending);
   const first = pending.findLastIndex(({ hidesAllBelow }) => hidesAllBelow);
   const visible = first < 0 ? pending : pending.slice(first);
+  // Of the image as a whole, so that layers are counted as the image does.
+  const trees = pending.map((layer) => layer.folders);
+  const missing = missingFolders(trees, volumesOf(image.config));
+  const folders = foldersToRestore(trees.slice(pending.length - visible.length), missing);
+  refuseTooMany(archive, visible.length + (folders.length > 0 ? 1 : 0));
   const layers = new Map<string, Layer>();
   for (const { diffId, draft } of visible) {
     if (layers.has(diffId)) continue;
     layers.set(diffId, await layerAt(diffId, await draft.commit('layer', layerKey(diffId))));
   }
   const diffIds = visible.map(({ diffId }) => diffId);
-  const folders = foldersToRestore(visible.map((layer) => layer.folders));
   if (folders.length > 0) {
     const draft = drafts.use(await cache.draft());
     const id = await makeFolderLayer(folders, draft.folder, signal);
@@ -111,6 +118,7 @@ export async function importArchive(options: ImportOptions): Promise<Workload> {
     imageId: image.id,
     diffIds,
     config: image.config,
+    noFolders: noFoldersAt(trees, allMountPoints),
     accounts,
     warnings: [...warnings],
   };
@@ -152,7 +160,7 @@ function workload(
   layers: Layer[],
   fromCache: boolean,
 ): Workload {
-  const { reference, imageId, config } = record;
+  const { reference, imageId, config, noFolders } = record;
   const { passwd, group } = record.accounts;
   return {
     ...(reference === undefined ? {} : { reference }),
@@ -161,6 +169,7 @@ function workload(
     layers,
     config,
     accounts: { ...(passwd === undefined ? {} : { passwd }), ...(group === undefined ? {} : { group }) },
+    noFolders,
     fromCache,
   };
 }
@@ -188,6 +197,17 @@ async function readRecord(
     layers.push(await layerAt(diffId, entry));
   }
   return { record, layers };
+}
+
+/** overlayfs takes 500 lower layers (Linux, fs/overlayfs: OVL_MAX_STACK). */
+const mostLayers = 500;
+
+function refuseTooMany(archive: string, count: number): void {
+  if (count <= mostLayers) return;
+  throw new UserError(
+    `cannot run docker archive ${archive}: it comes to ${count} layers, and overlayfs stacks ${mostLayers} at most`,
+    { hint: 'build the image with fewer layers: join RUN and COPY steps, or squash it' },
+  );
 }
 
 function layerPaths(

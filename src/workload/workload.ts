@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { Accounts } from './accounts.ts';
 import { type ImageConfig, imageConfigSchema } from './image-config.ts';
+import type { NoFolder } from './mount-points.ts';
 
 /** One image layer as a squashfs that overlayfs stacks. */
 export interface Layer {
@@ -22,13 +23,15 @@ export interface Workload {
   imageId: string;
   /**
    * Bottom first. Layers below one that hides everything (an opaque root) are left out, because overlayfs merges the
-   * roots of all its layers whatever their marks say. The last one may be one of folders alone, where a layer would
-   * change the attributes of folders that it does not mention.
+   * roots of all its layers whatever their marks say. The last one may be one of folders alone: those that a layer would
+   * change the attributes of without mentioning them, and the volumes that the image declares and does not hold.
    */
   layers: Layer[];
   config: ImageConfig;
   /** `/etc/passwd` and `/etc/group` as they show through all layers. */
   accounts: Accounts;
+  /** What the image has in the way of folders that a container may have mounted. */
+  noFolders: NoFolder[];
   /** True where nothing had to be converted. */
   fromCache: boolean;
 }
@@ -39,6 +42,9 @@ export const recordSchema = z.object({
   imageId: z.string(),
   diffIds: z.array(z.string()).min(1),
   config: imageConfigSchema,
+  noFolders: z.array(
+    z.object({ path: z.string(), kind: z.enum(['file', 'link', 'other']), layer: z.number() }),
+  ),
   accounts: z.object({ passwd: z.string().optional(), group: z.string().optional() }),
   /** Repeated at every build: what was left out of the image does not come back by being cached. */
   warnings: z.array(z.string()),

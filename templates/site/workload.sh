@@ -4,6 +4,9 @@ export LC_ALL=C
 
 # shellcheck disable=SC2034 # read by the scripts
 workload_root=/run/cvm/workload/rootfs
+# The file system in RAM that holds the container's writable layer.
+# shellcheck disable=SC2034
+workload_ram=/run/cvm/ram/workload
 
 uptime_seconds() {
   read -r uptime _ < /proc/uptime

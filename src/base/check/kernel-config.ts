@@ -50,6 +50,7 @@ export const requiredOptions: readonly RequiredOption[] = [
   { option: 'TIMERFD', why: 'systemd', builtIn },
   { option: 'INOTIFY_USER', why: 'systemd', builtIn },
   { option: 'FHANDLE', why: 'systemd', builtIn },
+  { option: 'USER_NS', why: "the container's root is nobody in the VM", builtIn },
   { option: 'PID_NS', why: 'the container of the workload', builtIn },
   { option: 'IPC_NS', why: 'the container of the workload', builtIn },
   { option: 'UTS_NS', why: 'the container of the workload', builtIn },

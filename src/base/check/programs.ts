@@ -62,13 +62,19 @@ export const requiredFiles: readonly RequiredFiles[] = [
     package: 'coreutils',
     why: 'the scripts of the units',
     files: bin(
-      ...['cat', 'chmod', 'cp', 'cut', 'dd', 'df', 'mkdir', 'mkfifo', 'mv', 'rm', 'sleep', 'stat', 'sync'],
-      ...['tail', 'timeout', 'tr'],
+      ...['cat', 'chmod', 'cp', 'cut', 'dd', 'df', 'false', 'mkdir', 'mkfifo', 'mv', 'rm', 'sleep', 'stat'],
+      ...['sync', 'tail', 'timeout', 'tr'],
     ),
   },
   { package: 'util-linux', why: 'one attestation report at a time', files: bin('flock') },
   { package: 'diffutils', why: 'the scripts of the units', files: bin('cmp') },
+  { package: 'findutils', why: 'the scripts of the units', files: bin('find') },
   { package: 'grep', why: 'the scripts of the units', files: bin('grep') },
+  {
+    package: 'perl-base',
+    why: "makes the container's user namespace, mounts drives with its numbers of users",
+    files: bin('perl'),
+  },
   { package: 'mawk', why: 'the scripts of the units', files: bin('awk') },
   { package: 'sed', why: 'the scripts of the units', files: bin('sed') },
   {
@@ -106,5 +112,10 @@ export const minimumVersions: readonly MinimumVersion[] = [
     why: 'earlier ones do not know systemd.import_credentials=no (251), or how our units end the VM',
   },
   { package: 'mount', minimum: '2.38', why: 'earlier ones do not know nosymfollow' },
+  {
+    package: 'crun',
+    minimum: '1.8',
+    why: 'earlier ones were never tried with a user namespace that is there already',
+  },
   { package: 'cryptsetup-bin', minimum: '2.4', why: 'earlier ones were never tried with the seal' },
 ];

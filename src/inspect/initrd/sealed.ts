@@ -49,6 +49,7 @@ const settingsSchema = z.looseObject({
   user_data_writable: yesNo,
   workload_uid: whole,
   workload_gid: whole,
+  first_id: whole,
 });
 
 const sector = 512;

@@ -5,11 +5,12 @@ import { type Bytes, collect } from '../../host/tar/bytes.ts';
 import { readTar } from '../../host/tar/read.ts';
 import { encodeEntry, padding, tarEnd } from '../../host/tar/write.ts';
 import { writeSquashfs } from '../../host/write-squashfs.ts';
+import { firstId } from '../ids.ts';
 import type { LayerFolders } from './folders.ts';
-import { LayerTree, type PlainEntry } from './tree.ts';
+import { LayerTree, type PlainEntry, plainFolder } from './tree.ts';
 
 /** Goes into every cache key: raise it when the same layer would become another squashfs. */
-export const converterVersion = '2';
+export const converterVersion = '3';
 
 /** Name of the squashfs in a layer's cache entry. */
 export const squashfsName = 'layer.squashfs';
@@ -42,11 +43,15 @@ async function* hashed(source: Bytes, hash: { update(data: Uint8Array): unknown 
   }
 }
 
-/** Header of an entry for tar2sqfs. The leading `./` keeps a hostile first name from looking like a compressor's magic. */
+/**
+ * Header of an entry for tar2sqfs, with the VM's numbers of the container's users. The leading `./` keeps a hostile first name from
+ * looking like a compressor's magic.
+ */
 function header(entry: PlainEntry): Buffer {
   const name = entry.type === 'directory' ? `./${entry.name}/` : `./${entry.name}`;
   const linkName = entry.type === 'hard link' ? `./${entry.linkName}` : entry.linkName;
-  return encodeEntry({ ...entry, name: entry.name === '' ? './' : name, linkName });
+  const owner = { uid: firstId + entry.uid, gid: firstId + entry.gid };
+  return encodeEntry({ ...entry, ...owner, name: entry.name === '' ? './' : name, linkName });
 }
 
 /**
@@ -84,6 +89,9 @@ export async function convertLayer(
       yield padding(entry.size);
     }
     const tail = tree.tail();
+    // tar2sqfs would give a folder without an entry to the VM's root.
+    const named = new Set(tail.map(({ name }) => name));
+    for (const path of ['', ...tree.implied()]) if (!named.has(path)) tail.push(plainFolder(path));
     if (tree.superseded.size === 0) for (const entry of tail) yield header(entry);
     yield tarEnd();
   }
@@ -118,7 +126,7 @@ export async function makeFolderLayer(
 ): Promise<string> {
   const hash = createHash('sha256');
   async function* tar(): Bytes {
-    for (const entry of folders) yield header(entry);
+    for (const entry of [plainFolder(''), ...folders]) yield header(entry);
     yield tarEnd();
   }
   await writeSquashfs(hashed(tar(), hash), join(folder, squashfsName), signal);

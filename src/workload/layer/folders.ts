@@ -11,16 +11,20 @@ export type LayerFolders = Pick<LayerTree, 'described' | 'implied' | 'at' | 'isN
  * though, takes a folder's attributes from the topmost layer that has it, where `tmp` would be a plain 0755 of root. Docker's
  * own layers name every folder; other tools' do not.
  * @param layers bottom first
+ * @param wanted paths of folders that are to be there, and that no layer has
  * @returns none where nothing has to be mended, else those folders and all above them, from the top down
  */
-export function foldersToRestore(layers: readonly LayerFolders[]): PlainEntry[] {
+export function foldersToRestore(
+  layers: readonly LayerFolders[],
+  wanted: readonly string[] = [],
+): PlainEntry[] {
   const before = new Set<string>();
   const suspect = layers.some((layer) => {
     for (const path of layer.implied()) if (before.has(path)) return true;
     for (const path of layer.described.keys()) before.add(path);
     return false;
   });
-  if (!suspect) return [];
+  if (!suspect && wanted.length === 0) return [];
 
   const seen = new Map<string, { entry: PlainEntry; covered: boolean }>();
   for (const layer of layers) {
@@ -31,7 +35,7 @@ export function foldersToRestore(layers: readonly LayerFolders[]): PlainEntry[] 
     }
     for (const [path, entry] of layer.described) seen.set(path, { entry, covered: false });
   }
-  const paths = new Set<string>();
+  const paths = new Set(wanted.flatMap((path) => [path, ...ancestorsOf(path)]));
   for (const [path, { covered }] of seen) {
     if (covered) for (const folder of [path, ...ancestorsOf(path)]) paths.add(folder);
   }

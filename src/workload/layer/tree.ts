@@ -1,10 +1,14 @@
 import { readable, type TarEntry } from '../../host/tar/entry.ts';
+import { idCount } from '../ids.ts';
 import { ancestorsOf, inside, layerPath, parentOf, refused } from './names.ts';
 import { markOf } from './whiteout.ts';
 import { siftXattrs } from './xattrs.ts';
 
 /** An entry that may go to squashfs. */
 export type PlainEntry = TarEntry & { type: Exclude<TarEntry['type'], 'other'> };
+
+/** What a layer says about a path: what it has there itself, that lower layers' is hidden, or nothing. */
+export type PathState = 'file' | 'folder' | 'link' | 'other' | 'hidden' | 'untouched';
 
 /** What the tree decided on an entry: write it and its body now, keep it for the tail, or leave it out. */
 export type Verdict = { now: PlainEntry } | 'later' | 'never';
@@ -14,7 +18,6 @@ type Node = 'directory' | 'later' | number;
 
 /** One node is about 100 bytes of memory; no real layer has as many. */
 const maximumEntries = 4_000_000;
-const maximumId = 0xffff_ffff;
 
 const opaqueMark: readonly [string, Buffer] = ['trusted.overlay.opaque', Buffer.from('y')];
 const bare = { uid: 0, gid: 0, mtime: 0, size: 0, linkName: '', deviceMajor: 0, deviceMinor: 0 } as const;
@@ -23,7 +26,7 @@ function plain(type: PlainEntry['type'], name: string, mode: number): PlainEntry
   return { ...bare, type, name, mode, xattrs: new Map() };
 }
 
-/** A folder as one without an entry becomes. */
+/** A folder as one without an entry becomes: the container's root has it. */
 export function plainFolder(path: string): PlainEntry {
   return plain('directory', path, 0o755);
 }
@@ -143,11 +146,11 @@ export class LayerTree {
   }
 
   /** What this layer says about a path: a file or folder of its own, something else, hidden from below, or nothing. */
-  at(path: string): 'file' | 'folder' | 'other' | 'hidden' | 'untouched' {
+  at(path: string): PathState {
     const here = this.#nodes.get(path);
     if (typeof here === 'number') return 'file';
     if (here === 'directory') return 'folder';
-    if (here !== undefined) return 'other';
+    if (here !== undefined) return this.#later.get(path)?.type === 'symlink' ? 'link' : 'other';
     if (this.#whiteouts.has(path)) return 'hidden';
     for (const folder of ancestorsOf(path)) {
       const node = this.#nodes.get(folder);
@@ -172,7 +175,8 @@ export class LayerTree {
       return undefined;
     }
     for (const id of [raw.uid, raw.gid]) {
-      if (id < 0 || id > maximumId) throw refused(raw.name, `its owner ${id} is out of range`);
+      if (id < 0 || id >= idCount)
+        throw refused(raw.name, `its owner ${id} is out of range: there are 0 to ${idCount - 1}`);
     }
     const { kept, dropped } = siftXattrs(raw.xattrs);
     if (dropped.length > 0) this.#warn(`stripped ${dropped.map(readable).join(', ')} from ${readable(path)}`);

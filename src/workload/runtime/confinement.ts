@@ -1,6 +1,8 @@
-/** Docker's default capabilities less `CAP_NET_RAW`: a raw socket sends past the guest's packet filter. */
+/**
+ * Docker's default capabilities less two. By `CAP_NET_RAW` a raw socket sends past the guest's packet filter; by `CAP_AUDIT_WRITE` a
+ * program's words appear on the guest's console as the kernel's. All count within the container's user namespace alone.
+ */
 const capabilities = [
-  'CAP_AUDIT_WRITE',
   'CAP_CHOWN',
   'CAP_DAC_OVERRIDE',
   'CAP_FOWNER',
@@ -62,7 +64,10 @@ export const deviceRules = [
   { allow: true, type: 'c', major: 136, access: 'rwm' },
 ];
 
-/** Docker's list, and configfs, through which attestation reports could be asked for at any privilege level. */
+/**
+ * Docker's list; configfs, through which attestation reports could be asked for at any privilege level; and what tells of the VM's
+ * kernel and memory, or switches its messages on.
+ */
 export const maskedPaths = [
   '/proc/acpi',
   '/proc/asound',
@@ -77,6 +82,18 @@ export const maskedPaths = [
   '/sys/devices/virtual/powercap',
   '/sys/firmware',
   '/sys/kernel/config',
+  '/proc/dynamic_debug',
+  '/proc/iomem',
+  '/proc/ioports',
+  '/proc/kallsyms',
+  '/proc/kpagecgroup',
+  '/proc/kpagecount',
+  '/proc/kpageflags',
+  '/proc/slabinfo',
+  '/proc/vmallocinfo',
+  '/sys/kernel/debug',
+  '/sys/kernel/security',
+  '/sys/kernel/tracing',
 ];
 
 /** Docker's list. */

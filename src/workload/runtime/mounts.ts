@@ -7,14 +7,12 @@ export interface Mount {
 }
 
 export interface MountSettings {
-  /** True where the container may write to the `user_data` drive. */
-  userDataWritable: boolean;
   /** True to give the container `/host/bin/snpguest`. */
   hostBin: boolean;
 }
 
 function bind(source: string, destination: string, ...options: string[]): Mount {
-  return { destination, type: 'bind', source, options: ['rbind', ...options] };
+  return { destination, type: 'bind', source, options: ['bind', ...options] };
 }
 
 /**
@@ -42,7 +40,6 @@ const kernelMounts: readonly Mount[] = [
     options: ['nosuid', 'noexec', 'nodev', 'mode=1777', 'size=25%'],
   },
   { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: ['nosuid', 'noexec', 'nodev'] },
-  { destination: '/sys', type: 'sysfs', source: 'sysfs', options: ['nosuid', 'noexec', 'nodev', 'ro'] },
   {
     destination: '/sys/fs/cgroup',
     type: 'cgroup',
@@ -50,6 +47,11 @@ const kernelMounts: readonly Mount[] = [
     options: ['nosuid', 'noexec', 'nodev', 'relatime', 'ro'],
   },
 ];
+
+/** Files of the VM in the place of the image's. Where one of these is a link, crun follows it inside of the image, as Docker does. */
+const fileMounts: readonly Mount[] = ['hosts', 'resolv.conf', 'hostname'].map((file) =>
+  bind(`/run/cvm/etc/${file}`, `/etc/${file}`, 'ro', 'nosuid', 'nodev', 'noexec'),
+);
 
 /** Where snpguest is in the container. */
 export const hostBinFolder = '/host/bin';
@@ -66,40 +68,33 @@ const hostBinMounts: readonly Mount[] = [
   bind('/run/cvm/report', '/host/run', 'ro', 'nosuid', 'nodev', 'noexec'),
 ];
 
-/** All mounts of the workload's container. Sources are paths of the guest. */
-export function mountsFor({ userDataWritable, hostBin }: MountSettings): Mount[] {
-  const drive = ['nosuid', 'nodev'];
-  return [
-    ...kernelMounts,
-    bind('/run/cvm/user_config', '/user_config', 'ro', ...drive),
-    // rslave: a share that the guest mounts below it later shows in the container, never the other way.
-    bind('/user_data', '/user_data', userDataWritable ? 'rw' : 'ro', ...drive, 'noexec', 'rslave'),
-    bind('/applog', '/applog', 'rw', ...drive, 'noexec'),
-    bind('/vault', '/vault', 'rw', ...drive),
-    ...['hosts', 'resolv.conf', 'hostname'].map((file) =>
-      bind(`/run/cvm/etc/${file}`, `/etc/${file}`, 'ro', ...drive, 'noexec'),
-    ),
-    ...(hostBin ? hostBinMounts : []),
-  ];
+/** What crun mounts. Sources are paths of the guest. {@link attachedFolders} are there before it starts. */
+export function mountsFor({ hostBin }: MountSettings): Mount[] {
+  return [...kernelMounts, ...fileMounts, ...(hostBin ? hostBinMounts : [])];
 }
 
-/** A hook of the OCI runtime specification (config.md, "POSIX-platform Hooks"). */
-export interface Hook {
-  path: string;
-  args: string[];
-}
+/** What templates/site/attach-mounts mounts below the container's root before crun starts: sysfs and the drives. */
+export const attachedFolders = ['/sys', '/user_config', '/user_data', '/applog', '/vault'] as const;
+
+/** Folders into which NVIDIA's CDI specification mounts files of the driver (templates/site/gpu/cdi.jq). */
+const gpuFolders = [
+  '/usr/bin',
+  '/usr/lib/x86_64-linux-gnu',
+  '/usr/lib/firmware',
+  '/usr/share',
+  '/etc',
+] as const;
+
+const ofKernel = kernelMounts.map(({ destination }) => destination);
+const ofHostBin = ['/host/bin', '/host/lib', '/host/run'];
 
 /**
- * Hooks that forbid following symbolic links on the drives the host writes: a link it plants there would send what the
- * workload logs to any file of the container. crun 1.8 mounts every bind anew, which clears the guest's own
- * `nosymfollow`, and knows no such option, so it is set again in the container's mount namespace before the container
- * starts. A hook that fails stops the container.
- * @param rootfs the container's root as the guest sees it
+ * Folders of the container that are mounted over: none of them, and nothing on the way to them, may be a link of the image.
+ * @param settings.gpu true where NVIDIA's driver adds its own
  */
-export function noSymlinkHooks(rootfs: string, { userDataWritable }: MountSettings): Hook[] {
-  const remount = (path: string, access: string): Hook => ({
-    path: '/usr/bin/mount',
-    args: ['mount', '-c', '-o', `remount,bind,${access},nosymfollow,nosuid,nodev,noexec`, `${rootfs}${path}`],
-  });
-  return [remount('/applog', 'rw'), remount('/user_data', userDataWritable ? 'rw' : 'ro')];
+export function mountPointsFor({ hostBin, gpu }: MountSettings & { gpu: boolean }): string[] {
+  return [...ofKernel, ...attachedFolders, ...(hostBin ? ofHostBin : []), ...(gpu ? gpuFolders : [])];
 }
+
+/** {@link mountPointsFor} any container. */
+export const allMountPoints = mountPointsFor({ hostBin: true, gpu: true });

@@ -20,10 +20,9 @@ restrict_kernel() {
   umask 022
   echo 0 > /proc/sys/kernel/sysrq
   echo 0 > /proc/sys/kernel/ctrl-alt-del
-  echo '|/bin/false' > /proc/sys/kernel/core_pattern
-  # The sealed system runs no systemd-sysctl: what is set here stays.
+  # The sealed system runs no systemd-sysctl: what is set here stays. It closes the rest itself (templates/site/lock).
   for setting in kernel/kexec_load_disabled=1 kernel/kptr_restrict=2 kernel/unprivileged_bpf_disabled=1 \
-    fs/protected_symlinks=1 fs/protected_hardlinks=1 user/max_user_namespaces=0; do
+    fs/protected_symlinks=1 fs/protected_hardlinks=1; do
     echo "${setting#*=}" > "/proc/sys/${setting%=*}" 2> /dev/null || say "the kernel has no setting ${setting%=*}"
   done
 }
@@ -93,7 +92,8 @@ mount_applog() {
 
 # The firmware adds initrd=initrd at an end of the command line; everything else must be what was measured.
 check_command_line() {
-  read -r found < /proc/cmdline
+  # All of it, not one line.
+  found=$(cat /proc/cmdline)
   found=${found#initrd=initrd }
   found=${found% initrd=initrd}
   [ "$found" = "$cmdline" ] || fail E13 'the kernel command line is not the measured one'

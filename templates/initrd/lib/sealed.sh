@@ -36,23 +36,30 @@ open_verity() {
     fail E43 "the seal of the root drive is broken: $(tail -n 1 /run/verity.err)"
 }
 
-mount_segment() {
-  slice "segment_$1" /dev/mapper/sealed "$2" "$3" --readonly
-  mkdir -p "/run/cvm/segments/$1"
-  mount -t squashfs -o ro,nodev "/dev/mapper/segment_$1" "/run/cvm/segments/$1" 2> /run/mount.err ||
-    fail E44 "the sealed part $1 cannot be mounted: $(cat /run/mount.err)"
+# /etc/cvm/layout: a line a segment, "<name> <first sector> <sectors>", workload layers from the bottom up. There may be 500
+# of them, so one program maps all and one mounts all. Layers have short names: overlayfs takes what fits into a page.
+mount_segments() {
+  segments=/run/cvm/segments workload_layers='' devices=''
+  : > /run/segments.fstab
+  while read -r name first sectors; do
+    place=${name#layer}
+    devices="$devices${devices:+;}segment_$name,,,ro,0 $sectors linear /dev/mapper/sealed $first"
+    mkdir -p "$segments/$place"
+    echo "/dev/mapper/segment_$name $segments/$place squashfs ro,nodev 0 0" >> /run/segments.fstab
+    [ "$place" = "$name" ] || workload_layers=$place${workload_layers:+:$workload_layers}
+  done < /etc/cvm/layout
+  dmsetup create --concise "$devices" 2> /run/dmsetup.err ||
+    fail E42 "the parts of the root drive cannot be mapped: $(tail -n 1 /run/dmsetup.err)"
+  mount -a --fstab /run/segments.fstab 2> /run/mount.err ||
+    fail E44 "a sealed part cannot be mounted: $(tail -n 1 /run/mount.err)"
+  awk 'NR == FNR { there[$5 " " $(NF - 1)] = 1; next } !(($2 " " $1) in there) { print $2; exit }' \
+    /proc/self/mountinfo /run/segments.fstab > /run/segments.missing
+  [ ! -s /run/segments.missing ] || fail E44 "a sealed part is not mounted: $(cat /run/segments.missing)"
 }
 
-# /etc/cvm/layout: a line a segment, "<name> <first sector> <sectors>", workload layers from the bottom up.
 mount_system() {
-  workload_layers=
-  while read -r name first sectors; do
-    mount_segment "$name" "$first" "$sectors"
-    case $name in
-      layer*) workload_layers=/run/cvm/segments/$name${workload_layers:+:$workload_layers} ;;
-    esac
-  done < /etc/cvm/layout
-  overlay system '/run/cvm/segments/site:/run/cvm/segments/base' "$system_ram" /sysroot
+  mount_segments
+  overlay system site:base "$system_ram" /sysroot
   only_our_units
   lock_accounts
 }
@@ -83,23 +90,52 @@ cover() {
   mount --bind "/run/cvm/segments/site/usr/lib/cvm/$1" "$2" || fail E46 "$2 cannot be replaced"
 }
 
-# overlay NAME LOWER SIZE FOLDER: the lower layers with a writable one in RAM, gone at power-off.
+# overlay NAME LOWER SIZE FOLDER: the lower layers, named below /run/cvm/segments, with a writable one in RAM, gone at power-off.
 overlay() {
-  mkdir -p "/run/cvm/ram/$1" "$4"
-  mount -t tmpfs -o "nosuid,nodev,mode=0755,size=$3" "ram_$1" "/run/cvm/ram/$1" || fail E45 "no RAM for $1"
-  mkdir -p "/run/cvm/ram/$1/upper" "/run/cvm/ram/$1/work"
-  mount -t overlay -o "nodev,lowerdir=$2,upperdir=/run/cvm/ram/$1/upper,workdir=/run/cvm/ram/$1/work" "$1" "$4" \
-    2> /run/mount.err || fail E45 "the layers of $1 cannot be stacked: $(cat /run/mount.err)"
+  ram=/run/cvm/ram/$1
+  mkdir -p "$ram" "$4"
+  mount -t tmpfs -o "nosuid,nodev,mode=0755,size=$3" "ram_$1" "$ram" || fail E45 "no RAM for $1"
+  mkdir -p "$ram/upper" "$ram/work"
+  # By the old system call, whose names may be as long as all layers together; the new one takes 256 bytes.
+  (
+    cd "$segments" || exit 1
+    LIBMOUNT_FORCE_MOUNT2=always mount -t overlay -o "nodev,lowerdir=$2,upperdir=$ram/upper,workdir=$ram/work" "$1" "$4"
+  ) 2> /run/mount.err || fail E45 "the layers of $1 cannot be stacked: $(cat /run/mount.err)"
+  overlay_holds "$4" "$2" "$ram/upper" < /proc/self/mountinfo ||
+    fail E45 "the layers of $1 are not all there: the kernel stacked others than it was told to"
+}
+
+# overlay_holds FOLDER LOWER UPPER: whether the list of mounts on standard input says that an overlay at FOLDER has just these
+# layers. The kernel cuts options that are too long, and says nothing.
+overlay_holds() {
+  awk -v "folder=$1" -v "lower=lowerdir=$2" -v "upper=upperdir=$3" '
+    $5 == folder { options = $NF }
+    END {
+      count = split(options, option, ",")
+      for (i = 1; i <= count; i++) { if (option[i] == lower) found++; if (option[i] == upper) found++ }
+      exit found != 2
+    }'
 }
 
 mount_workload() {
   overlay workload "$workload_layers" "$workload_ram" /run/cvm/workload/rootfs
+  # The root folder of the container shows the attributes of this one.
+  chown "$first_id:$first_id" /run/cvm/ram/workload/upper || fail E45 'the writable layer cannot be given to the container'
+}
+
+# Memory that the container may take, what its files in RAM take included: all but a part for the VM's own services, which
+# attest again while the workload runs. systemd reads it when it starts.
+limit_container() {
+  folder=/run/systemd/system/container.slice.d
+  mkdir -p "$folder"
+  awk '$1 == "MemTotal:" { printf "[Slice]\nMemoryMax=%dK\n", $2 - 262144 - $2 / 50 }' /proc/meminfo > "$folder/memory.conf"
 }
 
 hand_over() {
   trap - EXIT
   [ -x /sysroot/usr/lib/systemd/systemd ] || fail E46 'the sealed system holds no systemd'
   printf '%s' "$verdict_port" > /run/cvm/verdict-port
+  limit_container
   # A kernel that panics from here on writes nothing back: the boot log up to this line is on the drive.
   sync
   for folder in applog vault user_data dev sys proc run; do

@@ -22,7 +22,7 @@ mount_user_config() {
   if [ -d /sysroot/usr/lib/cvm/user_config.private ]; then
     cp -a /sysroot/usr/lib/cvm/user_config.private/. "$copy/" || fail E65 'the sealed part of user_config cannot be added'
   fi
-  chown -R "$workload_uid:$workload_gid" "$copy" || fail E65 'user_config cannot be given to the workload'
+  chown -R "$((first_id + workload_uid)):$((first_id + workload_gid))" "$copy" || fail E65 'user_config cannot be given to the workload'
   mount -o remount,ro,nosuid,nodev,nosymfollow "$copy" || fail E65 'user_config cannot be made read-only'
   say 'user_config is what was sealed'
 }

@@ -17,6 +17,6 @@ refuse() {
   : > "$gpu_run/refused"
   say "FAILED $1: $2"
   verdict failed "$1" "$2"
-  sync
+  bounded sync
   exit 1
 }

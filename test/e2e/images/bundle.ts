@@ -4,9 +4,9 @@ import { execa } from 'execa';
 import { projectRoot } from '../../../src/build/builder-file.ts';
 import { openCache } from '../../../src/graph/cache.ts';
 import { tarEnd } from '../../../src/host/tar/write.ts';
-import { importArchive, runtimeConfig, volumesOf } from '../../../src/workload/index.ts';
+import { importArchive, runtimeConfig } from '../../../src/workload/index.ts';
 import { capabilitiesFor } from '../../../src/workload/runtime/confinement.ts';
-import { mountsFor } from '../../../src/workload/runtime/mounts.ts';
+import { attachedFolders, mountsFor } from '../../../src/workload/runtime/mounts.ts';
 import { archiveOf, type Item, layerOf } from '../../integration/workload/images.ts';
 import type { Built } from '../built.ts';
 import { base, type ImageCase } from './base.ts';
@@ -27,11 +27,13 @@ export const mainConfig = {
 };
 
 /** Settings of every configuration here. */
-const settings = { hostname: 'site-1', userDataWritable: false, hostBin: false };
+const settings = { hostname: 'site-1', hostBin: false, gpu: false };
 
 /** Where containers have something mounted, without leading `/`. */
 export const mountPoints: ReadonlySet<string> = new Set(
-  mountsFor(settings).map(({ destination }) => destination.slice(1)),
+  [...mountsFor(settings).map(({ destination }) => destination), ...attachedFolders].map((path) =>
+    path.slice(1),
+  ),
 );
 
 async function mainLayer(): Promise<Item[]> {
@@ -87,7 +89,6 @@ async function configurationsOf(image: ImageCase, work: string): Promise<{ run: 
   };
   const place = (value: object) =>
     JSON.stringify(value).replaceAll(rootfs, `${rootfs}/${prefixOf(image).replace(/\/$/, '')}`);
-  if (volumesOf(workload.config).length > 0) throw new Error('volumes are made for the bundle alone');
   return { run: place(config), list: place(list) };
 }
 

@@ -36,7 +36,7 @@ export const configurationCases: readonly ImageCase[] = [
       'ids 0 0 0',
       'pwd /made/by/the/runtime',
       environment('HOME=/', 'ODD= a=b "c" $d \\e', 'LINES=one\ntwo', 'EMPTY=', 'ÜMLAUT=ß', 'TWICE=2'),
-      'capabilities Eff 00000000a80405fb',
+      'capabilities Eff 00000000880405fb',
       ...roomSays,
     ],
     makes: [

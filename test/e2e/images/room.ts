@@ -31,7 +31,7 @@ export function environment(...more: string[]): string {
 export const asUser = [
   'capabilities Prm 0000000000000000',
   'capabilities Eff 0000000000000000',
-  'capabilities Bnd 00000000a80405fb',
+  'capabilities Bnd 00000000880405fb',
 ];
 
 /** The answers of `probes.sh`: first what must not work, then what must. 255 is EPERM. */

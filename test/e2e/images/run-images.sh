@@ -7,6 +7,7 @@ set -u
 for bundle in /usr/lib/systemd/system/parity/*/; do
   name=${bundle%/}
   name=${name##*/}
+  /usr/lib/cvm/attach-mounts "/run/cvm/workload/rootfs/images/$name" /usr/lib/cvm/workload/mount-points /run/cvm/user-namespace > "/applog/$name.attach" 2>&1
   for part in run list; do
     mkdir -p "/run/cvm/parity.d/$name-$part"
     cp "$bundle$part.json" "/run/cvm/parity.d/$name-$part/config.json"

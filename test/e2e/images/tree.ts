@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { collect } from '../../../src/host/tar/bytes.ts';
 import { readTar } from '../../../src/host/tar/read.ts';
+import { firstId } from '../../../src/workload/index.ts';
 
 /** What a path of a container's file system is. Absent members could not be seen by who looked. */
 export interface TreeEntry {
@@ -78,7 +79,8 @@ export async function overlayTree(layers: readonly string[]): Promise<Tree> {
       const types = { file: 'file', directory: 'directory', symlink: 'symlink', fifo: 'fifo' } as const;
       const type = types[entry.type as keyof typeof types] ?? 'other';
       own.set(path, {
-        ...{ type, mode: entry.mode, uid: entry.uid, gid: entry.gid, mtime: entry.mtime },
+        // The layers hold the VM's numbers of the container's users.
+        ...{ type, mode: entry.mode, uid: entry.uid - firstId, gid: entry.gid - firstId, mtime: entry.mtime },
         ...(type === 'file' ? { size: content.length, sha256: sha256(content) } : {}),
         ...(type === 'symlink' ? { target: entry.linkName } : {}),
         xattrs: xattrs.map(([name, value]) => `${name}=${value.toString('base64')}`).sort(),

@@ -23,8 +23,9 @@ export const sealed = () =>
     {
       config: { config: { Cmd: ['/x'], Env: ['NVIDIA_VISIBLE_DEVICES=all', 'NVIDIA_DRIVER=1', 'A=b'] } },
       accounts: {},
+      noFolders: [],
     } as never,
-    { hostname: 'site-1', userDataWritable: false, hostBin: true },
+    { hostname: 'site-1', hostBin: true, gpu: true },
   ) as unknown as Configuration;
 
 export interface Configuration {

@@ -33,7 +33,8 @@ async function make(umask: number, more: object = {}): Promise<string> {
     await makeSiteLayer(
       {
         runtimeConfig: { ociVersion: '1.0.2', process: { args: ['/x'] } },
-        ...{ volumes: ['/data', '/a b'], userConfigList: list, privateFolder, snpguest },
+        ...{ mountPoints: ['/dev', '/applog'], ids: { first: 65536, count: 4294901759 } },
+        ...{ userConfigList: list, privateFolder, snpguest },
         share: { allowed: false, writable: false },
         ...more,
       },
@@ -114,7 +115,8 @@ describe('makeSiteLayer', () => {
       ociVersion: '1.0.2',
       process: { args: ['/x'] },
     });
-    expect(cat(file, 'usr/lib/cvm/workload/volumes')).toBe('/data\n/a b\n');
+    expect(cat(file, 'usr/lib/cvm/workload/mount-points')).toBe('/dev\n/applog\n');
+    expect(cat(file, 'usr/lib/cvm/workload/ids')).toBe("first_id='65536'\nid_count='4294901759'\n");
     expect(cat(file, 'etc/fstab')).toBe('');
     expect(cat(file, 'etc/crypttab')).toBe('');
   });
@@ -200,7 +202,10 @@ describe('makeSiteLayer', () => {
     const reason = new Error('stopped');
     await expect(
       makeSiteLayer(
-        { runtimeConfig: {}, volumes: [], userConfigList: '', share: { allowed: false, writable: false } },
+        {
+          ...{ runtimeConfig: {}, mountPoints: [], ids: { first: 1, count: 1 }, userConfigList: '' },
+          share: { allowed: false, writable: false },
+        },
         { file: join(work, 'x'), workDirectory: work, signal: AbortSignal.abort(reason) },
       ),
     ).rejects.toBe(reason);
@@ -216,8 +221,10 @@ describe('makeSiteLayer', () => {
     for (const script of ['make-nodes', 'set-ready', 'give-devices', 'ended'])
       expect(lines).toMatch(new RegExp(`^file usr/lib/cvm/gpu/${script} 0755 0 0`, 'm'));
     const units = 'usr/lib/cvm/units';
-    expect(cat(file, `${units}/cvm-workload.service.d/gpu.conf`)).toMatch(/^Requires=cvm-gpu\.service$/m);
-    expect(cat(file, `${units}/container.slice.d/gpu.conf`)).toMatch(/^DeviceAllow=char-nvidia rw$/m);
+    expect(cat(file, `${units}/cvm-workload.service`)).toMatch(/^Requires=cvm-gpu\.service$/m);
+    expect(cat(file, `${units}/container.slice`)).toMatch(/^DeviceAllow=char-nvidia rw$/m);
+    // systemd would go on without a drop-in that it cannot read.
+    expect(lines).not.toMatch(/\.d\b/);
     expect(cat(file, `${units}/cvm-gpu.service`)).toMatch(/^FailureAction=poweroff-force$/m);
     expect(cat(file, 'usr/lib/cvm/gpu/settings')).toBe("gpu_confidential='yes'\n");
     const modules = cat(file, 'usr/lib/cvm/modules').replaceAll(/^#.*\n/gm, '');

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { type Cache, openCache } from '../../../src/graph/cache.ts';
 import { encodeEntry, padding, tarEnd } from '../../../src/host/tar/write.ts';
-import { importArchive, type Workload } from '../../../src/workload/index.ts';
+import { firstId, importArchive, type Workload } from '../../../src/workload/index.ts';
 
 type Plain = Parameters<typeof encodeEntry>[0];
 
@@ -104,12 +104,21 @@ export class Bench implements AsyncDisposable {
   }
 }
 
-/** `rdsquashfs --describe`: a line per inode, `type path mode uid gid …`. */
+/**
+ * `rdsquashfs --describe`: a line per inode, `type path mode uid gid …`, with the container's numbers of users. One of the VM's own would
+ * show as negative.
+ */
 export function describeSquashfs(path: string): string[] {
   return execFileSync('rdsquashfs', ['--describe', path], { encoding: 'utf8' })
     .trim()
     .split('\n')
-    .filter(Boolean);
+    .filter(Boolean)
+    .map((line) =>
+      line.replace(
+        /(?<= 0[0-7]{0,4} )(\d+) (\d+)/,
+        (_, uid, gid) => `${Number(uid) - firstId} ${Number(gid) - firstId}`,
+      ),
+    );
 }
 
 export function catSquashfs(path: string, file: string): string {

@@ -22,6 +22,7 @@ export function initSettings(): InitSettings {
     user_data_writable: 'no',
     workload_uid: 0,
     workload_gid: 0,
+    first_id: 65536,
     system_ram: '25%',
     workload_ram: '50%',
   };

@@ -9,7 +9,7 @@ it('the slice of the container opens the devices of those drivers that nodes are
   const searched = (await text('make-nodes')).matchAll(/\$\(major ([a-z -]+)\)/g);
   const drivers = [...searched].flatMap(([, names]) => names!.split(' '));
   expect(drivers).toEqual(expect.arrayContaining(['nvidia', 'nvidia-uvm']));
-  const slice = await text('units/container.slice.d/gpu.conf');
+  const slice = await text('container.slice.conf');
   const settings = slice.split('\n').filter((line) => /^[^#[]/.test(line) && !line.startsWith('After='));
   expect(settings).toEqual(drivers.map((name) => `DeviceAllow=char-${name} rw`));
 });

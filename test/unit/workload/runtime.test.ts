@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { type RuntimeSettings, runtimeConfig, volumesOf } from '../../../src/workload/index.ts';
+import { type RuntimeSettings, runtimeConfig, type Workload } from '../../../src/workload/index.ts';
+import { attachedFolders } from '../../../src/workload/runtime/mounts.ts';
 import { resolveUser } from '../../../src/workload/runtime/user.ts';
 
 const accounts = {
@@ -51,9 +52,9 @@ interface Config {
     noNewPrivileges: boolean;
   };
   mounts: { destination: string; source: string; options: string[] }[];
-  hooks: { createContainer: { args: string[] }[] };
   linux: {
-    namespaces: { type: string }[];
+    namespaces: { type: string; path?: string }[];
+    maskedPaths: string[];
     resources: {
       devices: { allow: boolean; type?: string; major?: number; minor?: number; access: string }[];
     };
@@ -65,30 +66,17 @@ interface Config {
   };
 }
 
-function configOf(config: Record<string, unknown>, settings: Partial<RuntimeSettings> = {}): Config {
+function configOf(
+  config: Record<string, unknown>,
+  settings: Partial<RuntimeSettings> = {},
+  noFolders: Workload['noFolders'] = [],
+): Config {
   const image = { architecture: 'amd64', os: 'linux', config, rootfs: { diff_ids: [] } };
   return runtimeConfig(
-    { config: image, accounts },
-    { hostname: 'site-1', userDataWritable: false, hostBin: true, ...settings },
+    { config: image, accounts, noFolders },
+    { hostname: 'site-1', hostBin: true, gpu: false, ...settings },
   ) as unknown as Config;
 }
-
-describe('volumesOf', () => {
-  const volumesOfPaths = (...paths: string[]) =>
-    volumesOf({
-      ...{ architecture: 'amd64', os: 'linux', rootfs: { diff_ids: [] } },
-      config: { Volumes: Object.fromEntries(paths.map((path) => [path, {}])) },
-    });
-
-  it('gives absolute paths within the container, each once', () => {
-    expect(volumesOfPaths('/b', 'a/', '/a', '/x/../../../y', '/')).toEqual(['/a', '/b', '/y']);
-    expect(volumesOf({ architecture: 'amd64', os: 'linux', rootfs: { diff_ids: [] } })).toEqual([]);
-  });
-
-  it('refuses what would be two lines', () => {
-    expect(() => volumesOfPaths('/a\n/etc')).toThrow('has a control character');
-  });
-});
 
 describe('runtimeConfig', () => {
   const run = { Cmd: ['sleep', '1'] };
@@ -144,9 +132,10 @@ describe('runtimeConfig', () => {
 
   it('holds no raw sockets and no administration, and nothing effective for other users than root', () => {
     const { capabilities } = configOf(run).process;
-    expect(capabilities.bounding).toHaveLength(13);
+    expect(capabilities.bounding).toHaveLength(12);
     for (const name of [
       'CAP_NET_RAW',
+      'CAP_AUDIT_WRITE',
       'CAP_NET_ADMIN',
       'CAP_SYS_ADMIN',
       'CAP_SYS_MODULE',
@@ -159,14 +148,10 @@ describe('runtimeConfig', () => {
     expect([user.effective, user.permitted, user.inheritable, user.ambient]).toEqual([[], [], [], []]);
   });
 
-  it('shares the network of the guest and nothing else', () => {
-    expect(configOf(run).linux.namespaces.map(({ type }) => type)).toEqual([
-      'pid',
-      'ipc',
-      'uts',
-      'mount',
-      'cgroup',
-    ]);
+  it('shares the network of the guest and nothing else, and joins the user namespace that the guest made', () => {
+    const { namespaces } = configOf(run).linux;
+    expect(namespaces[0]).toEqual({ type: 'user', path: '/run/cvm/user-namespace' });
+    expect(namespaces.map(({ type }) => type)).toEqual(['user', 'pid', 'ipc', 'uts', 'mount', 'cgroup']);
   });
 
   it('denies devices first, and has neither /dev/sev-guest nor a rule that could open it', () => {
@@ -180,31 +165,38 @@ describe('runtimeConfig', () => {
     }
   });
 
-  it('mounts user data read-only unless told otherwise, and user configuration always', () => {
-    const options = (config: Config, at: string) =>
-      config.mounts.find(({ destination }) => destination === at)?.options;
-    expect(options(configOf(run), '/user_data')).toEqual([
-      'rbind',
-      'ro',
-      'nosuid',
-      'nodev',
-      'noexec',
-      'rslave',
-    ]);
-    expect(options(configOf(run, { userDataWritable: true }), '/user_data')).toContain('rw');
-    expect(options(configOf(run, { userDataWritable: true }), '/user_config')).toContain('ro');
-    expect(options(configOf(run), '/applog')).toEqual(['rbind', 'rw', 'nosuid', 'nodev', 'noexec']);
+  it('mounts no drive: they are there before, with the flags of the guest, which crun would clear', () => {
+    const config = configOf(run);
+    for (const { destination, source } of config.mounts) {
+      expect(attachedFolders).not.toContain(destination);
+      expect(source).not.toMatch(/^\/(?:applog|vault|user_data)|user_config/);
+    }
+    expect(config).not.toHaveProperty('hooks');
   });
 
-  it('follows no symbolic links on drives that the host writes', () => {
-    const targets = (config: Config) =>
-      config.hooks.createContainer.map(({ args }) => args.slice(3).join(' '));
-    expect(configOf(run).hooks.createContainer[0]?.args.slice(0, 3)).toEqual(['mount', '-c', '-o']);
-    expect(targets(configOf(run))).toEqual([
-      'remount,bind,rw,nosymfollow,nosuid,nodev,noexec /run/cvm/workload/rootfs/applog',
-      'remount,bind,ro,nosymfollow,nosuid,nodev,noexec /run/cvm/workload/rootfs/user_data',
-    ]);
-    expect(targets(configOf(run, { userDataWritable: true }))[1]).toContain('bind,rw,nosymfollow');
+  it.each([
+    ['dev', 'link', '/dev is a symbolic link in layer 2 of the image'],
+    ['applog', 'file', '/applog is a file in layer 2 of the image'],
+    ['vault', 'other', '/vault is neither file nor folder in layer 2 of the image'],
+    ['sys/fs', 'link', '/sys/fs is a symbolic link in layer 2 of the image'],
+    ['host', 'link', '/host is a symbolic link in layer 2 of the image'],
+  ] as const)('refuses an image whose %s is a %s', (path, kind, message) => {
+    expect(() => configOf(run, {}, [{ path, kind, layer: 2 }])).toThrow(message);
+  });
+
+  it('refuses a link only where this container has something mounted', () => {
+    const link = (path: string) => [{ path, kind: 'link', layer: 1 } as const];
+    expect(() => configOf(run, { hostBin: false }, link('host'))).not.toThrow();
+    expect(() => configOf(run, { gpu: false }, link('usr/bin'))).not.toThrow();
+    expect(() => configOf(run, { gpu: true }, link('usr/bin'))).toThrow('/usr/bin is a symbolic link');
+    // Names that begin alike are others.
+    expect(() => configOf(run, {}, link('app'))).not.toThrow();
+  });
+
+  it('hides what tells of the kernel of the guest', () => {
+    const { maskedPaths } = configOf(run).linux;
+    for (const name of ['dynamic_debug', 'slabinfo', 'kpagecount', 'kpageflags', 'iomem', 'kallsyms'])
+      expect(maskedPaths).toContain(`/proc/${name}`);
   });
 
   it('shows /host/bin only when asked to', () => {
