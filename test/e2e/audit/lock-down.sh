@@ -68,6 +68,14 @@ try 'a raw socket' ping -c 1 -W 1 127.0.0.1
 try 'the memory of the kernel' has_content /proc/kcore
 try 'the firewall' ip link set lo down
 try 'seeing processes outside' test -e /proc/2/comm
+# A program of the image that would run as root of the VM, wherever it finds itself.
+printf '#!/bin/sh\n: > /run/canary.ran; : > /applog/canary.txt; : > /run/cvm/workload/rootfs/applog/canary.txt\n' > /canary
+chmod 755 /canary
+try 'a program for crashes' writes '|/run/cvm/workload/rootfs/canary' /proc/sys/kernel/core_pattern
+try 'a program for modules' writes /run/cvm/workload/rootfs/canary /proc/sys/kernel/modprobe
+try 'a program for devices' writes /run/cvm/workload/rootfs/canary /sys/kernel/uevent_helper
+try 'the pipe of the log' chmod 0666 /proc/self/fd/1
+sh -c 'kill -SEGV $$'
 echo 'audit: ready'
 until [ -e /applog/guest.done ]; do sleep 0.2; done
 echo 'audit: end'

@@ -1,7 +1,5 @@
-import { chmod, cp, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { execa } from 'execa';
-import { projectRoot } from '../../../src/build/builder-file.ts';
 import { openCache } from '../../../src/graph/cache.ts';
 import { tarEnd } from '../../../src/host/tar/write.ts';
 import { importArchive, runtimeConfig } from '../../../src/workload/index.ts';
@@ -9,6 +7,7 @@ import { capabilitiesFor } from '../../../src/workload/runtime/confinement.ts';
 import { attachedFolders, mountsFor } from '../../../src/workload/runtime/mounts.ts';
 import { archiveOf, type Item, layerOf } from '../../integration/workload/images.ts';
 import type { Built } from '../built.ts';
+import { buildWith, copyBuilder } from '../changed-builder.ts';
 import { base, type ImageCase } from './base.ts';
 import { layerTar } from './layers.ts';
 
@@ -102,11 +101,7 @@ export async function buildBundleOf(
   work: string,
   built: Built,
 ): Promise<string> {
-  const builder = join(work, 'builder');
-  for (const part of ['src', 'templates', 'schemas', 'package.json', 'base_images', 'binaries']) {
-    await cp(join(projectRoot, part), join(builder, part), { recursive: true });
-  }
-  await symlink(join(projectRoot, 'node_modules'), join(builder, 'node_modules'));
+  const builder = await copyBuilder(work);
   const units = join(builder, 'templates/site/units');
   await mkdir(join(units, 'cvm-workload.service.d'), { recursive: true });
   await writeFile(
@@ -123,21 +118,5 @@ export async function buildBundleOf(
   await cp(join(scripts, 'run-images.sh'), join(units, 'parity/run-images'));
   await chmod(join(units, 'parity/run-images'), 0o755);
 
-  const archive = join(work, 'all.tar');
-  await writeFile(archive, await archiveOfAll(cases));
-  await cp(built.kit, join(work, 'site-1'), { recursive: true });
-  const example = await readFile(join(projectRoot, 'examples/quickstart/cc_site-1.yml'), 'utf8');
-  const config = join(work, 'cc_site-1.yml');
-  await writeFile(
-    config,
-    example.replace('made/quickstart.tar.gz', archive).replace('made/site-1', 'site-1'),
-  );
-  const output = join(work, 'out');
-  await execa(
-    process.execPath,
-    [join(builder, 'src/cli/main.ts'), 'build', '--dev', '--output', output, config],
-    { cwd: work, env: { XDG_STATE_HOME: built.stateHome } },
-  );
-  const [folder] = (await readdir(join(output, 'target'))).filter((name) => name.startsWith('cvm_'));
-  return join(output, 'target', folder!);
+  return buildWith(builder, await archiveOfAll(cases), { work, built });
 }
