@@ -10,6 +10,8 @@ interface Built {
   manifest: Manifest;
   handoff: string;
   policyFile: string;
+  /** The files of user_config: what whoever runs the host can read, and what not. */
+  kit: { plainFiles: readonly string[]; sealedFiles: readonly string[] };
 }
 
 /** Says what was built, and ends with the line that FLARE looks for: exactly once, and only when all went well. */
@@ -23,6 +25,8 @@ export async function reportBuilt(report: Report, result: Built): Promise<void> 
   if (manifest.firmware.accepted) {
     report.note(`firmware ${manifest.firmware.sha256} is used at the administrator's word (accept_firmware)`);
   }
+  const { plainFiles, sealedFiles } = result.kit;
+  report.note(`user_config: ${filesText(plainFiles)} plain, ${filesText(sealedFiles)} sealed`);
   report.note(`key and reference values: ${handoff}`);
   report.note(`policy: ${policyFile}`);
   if (manifest.kind === 'development') report.note(`try it: cvm boot ${result.folder}`);
@@ -35,3 +39,5 @@ export async function reportBuilt(report: Report, result: Built): Promise<void> 
   }
   await report.result(`CVM Bundle ${join(printed, relative(output, result.archive))} is ready`);
 }
+
+const filesText = ({ length }: readonly string[]) => `${length} ${length === 1 ? 'file' : 'files'}`;

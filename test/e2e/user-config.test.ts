@@ -5,7 +5,7 @@ import { bundleFiles } from '../../src/bundle/index.ts';
 import { openDrive } from '../../src/drives/index.ts';
 import { built } from './built.ts';
 import { editDrive, offsetOfFolder } from './drives.ts';
-import { copyOfBundle, expectFailedClosed, expectNoWorkload } from './harness.ts';
+import { copyOfBundle, expectFailedClosed, expectNoWorkload, expectWorkloadEnded } from './harness.ts';
 import { findInFile, formsOfPem } from './search.ts';
 
 test('a changed file of the startup kit stops the boot and is named', async () => {
@@ -45,7 +45,16 @@ test('read errors that hide a planted link for a moment do not lead the private 
   await expectNoWorkload(vm, end);
 });
 
-test("the kit's private key lies on no drive that the host can read, the rest of the kit does", async () => {
+test('a kit in two parts is one read-only folder for the workload, owned by it', async () => {
+  await using vm = await copyOfBundle();
+  await expectWorkloadEnded(vm, await vm.boot());
+  const log = await vm.log('quickstart.log');
+  // One of the plain drive, one of the sealed layer.
+  expect(log).toContain('startup kit of site-1');
+  expect(log).toContain('private key is present, mode 600');
+});
+
+test("the kit's private key lies on no drive that the host can read, its public files do", async () => {
   const { folder, archive } = built().development;
   const key = formsOfPem(await readFile(join(built().kit, 'startup/client.key'), 'utf8'));
   const certificate = formsOfPem(await readFile(join(built().kit, 'startup/client.crt'), 'utf8'));
@@ -57,4 +66,7 @@ test("the kit's private key lies on no drive that the host can read, the rest of
   await using drive = await openDrive(userConfig);
   const names = (await drive.list('/nvflare/startup'))?.map(({ name }) => name).sort();
   expect(names).toEqual(['client.crt', 'fed_client.json', 'rootCA.pem', 'sub_start.sh']);
+  // Components may take credentials: resources.json is sealed, though nothing in this one is secret.
+  const local = (await drive.list('/nvflare/local'))?.map(({ name }) => name).sort();
+  expect(local).toEqual(['privacy.json']);
 });
