@@ -3,19 +3,20 @@ import { constants } from 'node:fs';
 import { chmod, mkdir, open, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { hasCode, messageOf, UserError } from '../host/errors.ts';
-import { PrivateKeyScanner } from './private-keys.ts';
+import type { PrivateKeyScanner } from './private-keys.ts';
 import type { TreeEntry } from './walk-tree.ts';
 
 /**
  * Copies one file into the staging folder (mode 0600) and looks at it on the way.
- * @returns SHA-256 of the copied bytes in lower-case hex, and whether they hold a private key
+ * @param scanner what looks for private keys in it, where that matters
+ * @returns SHA-256 of the copied bytes in lower-case hex
  * @throws UserError where it cannot be read, became something else or changes meanwhile, or where there is no room for the copy
  */
 export async function stageFile(
   entry: TreeEntry,
   target: string,
-  signal?: AbortSignal,
-): Promise<{ sha256: string; holdsKey: boolean }> {
+  { scanner, signal }: { scanner?: PrivateKeyScanner | undefined; signal?: AbortSignal | undefined },
+): Promise<string> {
   const cannot = (cause: string) => new UserError(`cannot read ${entry.source} for user_config: ${cause}`);
   // O_NOFOLLOW and O_NONBLOCK: what was a file a moment ago may be a link or a pipe by now.
   const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
@@ -25,20 +26,19 @@ export async function stageFile(
   if (!(await source.stat()).isFile()) throw cannot('it is no longer a regular file');
   await using copy = await open(target, 'wx', 0o600);
   const hash = createHash('sha256');
-  const scanner = new PrivateKeyScanner();
   let size = 0;
   for await (const chunk of source.createReadStream({ autoClose: false }) as AsyncIterable<Buffer>) {
     signal?.throwIfAborted();
     size += chunk.length;
     if (size > entry.size) break;
     hash.update(chunk);
-    scanner.push(chunk);
+    scanner?.push(chunk);
     await copy.writeFile(chunk).catch((error: unknown) => {
       throw hasCode(error, 'ENOSPC') ? noRoom(entry, target) : error;
     });
   }
   if (size !== entry.size) throw cannot('it changed while it was read');
-  return { sha256: hash.digest('hex'), holdsKey: scanner.found };
+  return hash.digest('hex');
 }
 
 function noRoom({ source }: TreeEntry, target: string): UserError {

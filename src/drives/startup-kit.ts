@@ -2,7 +2,7 @@ import { chmod, mkdir, readFile, realpath, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { hasCode, UserError } from '../host/errors.ts';
 import { OpenedFiles } from './opened-files.ts';
-import { hasPrivateName } from './private-keys.ts';
+import { hasPrivateName, PrivateKeyScanner } from './private-keys.ts';
 import { hasPublicName, isPublicFile, largestPublicFile } from './public-files.ts';
 import { compareBytes, digestOfLines, editableLine, fileLine, folderLine } from './sealed-list.ts';
 import { moveStaged, stageFile } from './stage-file.ts';
@@ -85,17 +85,24 @@ export async function readStartupKit(options: StartupKitOptions): Promise<Startu
         if (opened.opens(`${path}/`)) plain.addFolder(path, folderModes);
         continue;
       }
-      const { sha256, holdsKey } = await stageFile(entry, staged, signal);
-      const line = fileLine(path, mode, sha256);
-      all.push(line);
-      const isPrivate = holdsKey || hasPrivateName(basename(path));
-      if (isPrivate && editable.has(path))
-        throw cannotEdit(path, 'it holds a private key, which never lies on a plain drive');
+      const isEditable = editable.has(path);
       const isOpened = opened.opens(path);
+      const mayBePlain = isEditable || isOpened || (hasPublicName(path) && entry.size <= largestPublicFile);
+      // What is sealed in any case need not be searched for keys: it may be gigabytes.
+      const scanner = mayBePlain ? new PrivateKeyScanner() : undefined;
+      const line = fileLine(path, mode, await stageFile(entry, staged, { scanner, signal }));
+      all.push(line);
+      const isPrivate = scanner?.found || hasPrivateName(basename(path));
+      if (isPrivate && isEditable)
+        throw cannotEdit(path, 'it holds a private key, which never lies on a plain drive');
       if (isPrivate && isOpened)
         warnings.push(`${path} stays sealed, though user_config_plain opens it: it holds a private key`);
-      if (!isPrivate && (isOpened || editable.has(path) || (await isPublic(entry, staged)))) {
-        plain.addFile(entry, editable.has(path) ? editableLine(path) : line, folderModes);
+      if (
+        mayBePlain &&
+        !isPrivate &&
+        (isEditable || isOpened || isPublicFile(path, await readFile(staged)))
+      ) {
+        plain.addFile(entry, isEditable ? editableLine(path) : line, folderModes);
         await moveStaged(staged, join(plainFolder, path), mode);
       } else {
         await chmod(staged, mode);
@@ -166,11 +173,6 @@ class PlainPart {
       },
     );
   }
-}
-
-/** @param staged the copy: what is judged is what will lie on the drive */
-async function isPublic({ path, size }: TreeEntry, staged: string): Promise<boolean> {
-  return hasPublicName(path) && size <= largestPublicFile && isPublicFile(path, await readFile(staged));
 }
 
 function checkName(name: string): void {

@@ -37,7 +37,7 @@ const sqlite = (row: string) =>
 
 /**
  * One file of each way to keep a secret that this project knows of, by a name that is usual for it. No rule of the builder names most
- * of them: that they are sealed is for what is public to decide. Drawn anew at each call.
+ * of them: that they are sealed is for what is public to decide. Drawn anew at each call. Less than a block of a file system each.
  */
 export function secretFiles(): Record<string, Buffer> {
   const jwk = pair().export({ format: 'jwk' });
@@ -93,9 +93,4 @@ export function secretFiles(): Record<string, Buffer> {
     'patients.csv': `name,born\n${word()},1970-01-01\n`,
   };
   return Object.fromEntries(Object.entries(files).map(([name, content]) => [name, Buffer.from(content)]));
-}
-
-/** Bytes of a secret file that are found nowhere else: the middle of it, where its random part is, and all of a short one. */
-export function canaryOf(content: Buffer): Buffer {
-  return content.length <= 64 ? content : content.subarray(content.length / 2 - 16, content.length / 2 + 16);
 }
