@@ -68,7 +68,7 @@ test('a kit in two parts is one read-only folder for the workload, and its own: 
   expect(lines.filter((line) => line.includes(' ./nvflare')).map((line) => line.trimEnd())).toEqual(expected);
   expect(lines[0]).toMatch(/^755 1000:7 \. /);
   expect(lines.filter((line) => line.includes('written') || line.includes('writing'))).toEqual([]);
-  expect(lines.at(-2)).toMatch(/^mounted overlay ro,nosuid,nodev,nosymfollow,/);
+  expect(lines.at(-2)).toMatch(/^mounted overlay ro,nosuid,nodev,/);
   expect(lines.at(-1)).toBe('end');
 });
 
