@@ -29,3 +29,12 @@ export async function kitOfSite(
   kit.warnings.forEach(warn);
   return kit;
 }
+
+/** The files of user_config, in two parts. */
+export type SplitKit = Pick<StartupKit, 'plainFiles' | 'sealedFiles'>;
+
+/** One line: how many files whoever runs the host can read, and how many not. */
+export function kitText({ plainFiles, sealedFiles }: SplitKit): string {
+  const count = ({ length }: readonly string[]) => `${length} ${length === 1 ? 'file' : 'files'}`;
+  return `user_config: ${count(plainFiles)} plain, ${count(sealedFiles)} sealed`;
+}

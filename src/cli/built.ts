@@ -1,4 +1,5 @@
 import { dirname, join, relative } from 'node:path';
+import { kitText, type SplitKit } from '../build/kit.ts';
 import { printedPath } from '../build/printed-path.ts';
 import type { Manifest } from '../bundle/index.ts';
 import type { Report } from '../report/report.ts';
@@ -11,7 +12,7 @@ interface Built {
   handoff: string;
   policyFile: string;
   /** The files of user_config: what whoever runs the host can read, and what not. */
-  kit: { plainFiles: readonly string[]; sealedFiles: readonly string[] };
+  kit: SplitKit;
 }
 
 /** Says what was built, and ends with the line that FLARE looks for: exactly once, and only when all went well. */
@@ -25,8 +26,7 @@ export async function reportBuilt(report: Report, result: Built): Promise<void> 
   if (manifest.firmware.accepted) {
     report.note(`firmware ${manifest.firmware.sha256} is used at the administrator's word (accept_firmware)`);
   }
-  const { plainFiles, sealedFiles } = result.kit;
-  report.note(`user_config: ${filesText(plainFiles)} plain, ${filesText(sealedFiles)} sealed`);
+  report.note(kitText(result.kit));
   report.note(`key and reference values: ${handoff}`);
   report.note(`policy: ${policyFile}`);
   if (manifest.kind === 'development') report.note(`try it: cvm boot ${result.folder}`);
@@ -39,5 +39,3 @@ export async function reportBuilt(report: Report, result: Built): Promise<void> 
   }
   await report.result(`CVM Bundle ${join(printed, relative(output, result.archive))} is ready`);
 }
-
-const filesText = ({ length }: readonly string[]) => `${length} ${length === 1 ? 'file' : 'files'}`;

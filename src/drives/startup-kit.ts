@@ -85,24 +85,20 @@ export async function readStartupKit(options: StartupKitOptions): Promise<Startu
         if (opened.opens(`${path}/`)) plain.addFolder(path, folderModes);
         continue;
       }
-      const isEditable = editable.has(path);
       const isOpened = opened.opens(path);
-      const mayBePlain = isEditable || isOpened || (hasPublicName(path) && entry.size <= largestPublicFile);
+      const maybe = editable.has(path) ? 'editable' : isOpened ? 'opened' : mayBePublic(entry) && 'public';
       // What is sealed in any case need not be searched for keys: it may be gigabytes.
-      const scanner = mayBePlain ? new PrivateKeyScanner() : undefined;
+      const scanner = maybe ? new PrivateKeyScanner() : undefined;
       const line = fileLine(path, mode, await stageFile(entry, staged, { scanner, signal }));
       all.push(line);
       const isPrivate = scanner?.found || hasPrivateName(basename(path));
-      if (isPrivate && isEditable)
+      if (isPrivate && maybe === 'editable')
         throw cannotEdit(path, 'it holds a private key, which never lies on a plain drive');
       if (isPrivate && isOpened)
         warnings.push(`${path} stays sealed, though user_config_plain opens it: it holds a private key`);
-      if (
-        mayBePlain &&
-        !isPrivate &&
-        (isEditable || isOpened || isPublicFile(path, await readFile(staged)))
-      ) {
-        plain.addFile(entry, isEditable ? editableLine(path) : line, folderModes);
+      const isPlain = maybe === 'public' ? isPublicFile(path, await readFile(staged)) : maybe !== false;
+      if (isPlain && !isPrivate) {
+        plain.addFile(entry, maybe === 'editable' ? editableLine(path) : line, folderModes);
         await moveStaged(staged, join(plainFolder, path), mode);
       } else {
         await chmod(staged, mode);
@@ -125,6 +121,9 @@ export async function readStartupKit(options: StartupKitOptions): Promise<Startu
     warnings: [...warnings, ...opened.warnings(Object.keys(folders))],
   };
 }
+
+/** Whether a file is public by its name; its content is still to be judged. */
+const mayBePublic = ({ path, size }: TreeEntry) => hasPublicName(path) && size <= largestPublicFile;
 
 /** What of the kit goes onto the plain drive, within what the guest has RAM for. */
 class PlainPart {
