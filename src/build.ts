@@ -145,7 +145,7 @@ const site = cvm.task('site', {
   title: 'Site layer',
   needs: { identity, workload, kit, broker },
   run: async ({ identity, workload, kit, broker }, { options: { settings }, scope, signal }) => {
-    const work = scope.use(await workDirectory());
+    const work = scope.use(await workDirectory({ bytes: 64 * 2 ** 20 + kit.sealedBytes }));
     const file = join(work.path, 'site.squashfs');
     const gpu = gpuOfSite(settings);
     const container = { hostBin: broker.snpguest !== undefined, gpu: gpu !== undefined };
@@ -157,7 +157,8 @@ const site = cvm.task('site', {
         ids: { first: firstId, count: idCount },
         userConfigList: kit.sealedList,
         share: shareSettings(settings.site),
-        privateFolder: kit.privateFolder,
+        sealedFolder: kit.sealedFolder,
+        owner: { uid: firstId + config.process.user.uid, gid: firstId + config.process.user.gid },
         snpguest: broker.snpguest,
         attestation: runtimeAttestation(settings, { identity, broker }),
         gpu,
@@ -277,7 +278,14 @@ const handOff = cvm.task('hand-off', {
     if (places !== undefined) {
       const made = { places, key, unfinished: identity.unfinished };
       const policyFile = await replaceImage(settings, manifest, made, { signal, note, warn });
-      return { folder: places.bundle, archive, manifest, handoff: places.handoff, policyFile };
+      return {
+        folder: places.bundle,
+        archive,
+        manifest,
+        handoff: places.handoff,
+        policyFile,
+        kit: inputs.kit,
+      };
     }
     const handedOver = await handOver(settings, manifest, { handoff, key }, { signal, note, warn });
     try {
@@ -287,7 +295,7 @@ const handOff = cvm.task('hand-off', {
       throw new UserError(`cannot write ${archive}: ${messageOf(error)}`, { cause: error });
     }
     identity.unfinished.length = 0;
-    return { folder, archive, manifest, handoff, policyFile: handedOver.policyFile };
+    return { folder, archive, manifest, handoff, policyFile: handedOver.policyFile, kit: inputs.kit };
   },
 });
 

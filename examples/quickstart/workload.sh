@@ -26,6 +26,12 @@ site=$(sed -n 's/.*"name"[[:space:]]*:[[:space:]]*"\(site[^"]*\)".*/\1/p' "$clie
 [ -n "$site" ] || fail "$client names no site"
 say "startup kit of $site"
 
+# What is public in a kit comes from a drive of the host's, all else through the sealed image: here both are one folder.
+for file in startup/rootCA.pem local/privacy.json local/resources.json; do
+    [ -s "$kit/$file" ] || fail "$kit/$file is missing"
+done
+if (: >"$kit/local/planted") 2>/dev/null; then fail "$kit can be written to"; fi
+
 # The private key must have come through the sealed image, for its owner only. It is never printed.
 key=$kit/startup/client.key
 [ -s "$key" ] || fail "the private key $key is missing"

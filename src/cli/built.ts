@@ -1,4 +1,5 @@
 import { dirname, join, relative } from 'node:path';
+import { kitText, type SplitKit } from '../build/kit.ts';
 import { printedPath } from '../build/printed-path.ts';
 import type { Manifest } from '../bundle/index.ts';
 import type { Report } from '../report/report.ts';
@@ -10,6 +11,8 @@ interface Built {
   manifest: Manifest;
   handoff: string;
   policyFile: string;
+  /** The files of user_config: what whoever runs the host can read, and what not. */
+  kit: SplitKit;
 }
 
 /** Says what was built, and ends with the line that FLARE looks for: exactly once, and only when all went well. */
@@ -23,6 +26,7 @@ export async function reportBuilt(report: Report, result: Built): Promise<void> 
   if (manifest.firmware.accepted) {
     report.note(`firmware ${manifest.firmware.sha256} is used at the administrator's word (accept_firmware)`);
   }
+  report.note(kitText(result.kit));
   report.note(`key and reference values: ${handoff}`);
   report.note(`policy: ${policyFile}`);
   if (manifest.kind === 'development') report.note(`try it: cvm boot ${result.folder}`);

@@ -104,6 +104,8 @@ export function inspectionText(summary: BundleSummary): string {
     ['ports in', portsText(ports?.in)],
     ['ports out', portsText(ports?.out)],
     ['user_data', summary.userDataWritable === true ? 'writable by the workload' : 'read-only'],
+    ['plain files', filesText(summary.userConfig.plain, 'not known')],
+    ['sealed files', filesText(summary.userConfig.sealed, '--key shows them')],
     ['base', base === undefined ? 'not known' : `${base.id.slice(0, 12)} ${base.origin ?? ''}`.trim()],
     ['base packages', packagesText('base system', summary.basePackages)],
     ['workload', workload === undefined ? 'sealed; --key shows it' : workload.args.join(' ')],
@@ -123,6 +125,12 @@ export function inspectionText(summary: BundleSummary): string {
     ...launch.digests.map(({ vcpus, hex }) => [`${vcpus} vCPUs`, hex] as const),
   ];
   return rows.map(([what, text]) => `${what.padEnd(18)} ${clip(oneLine(text), 1000)}`.trimEnd()).join('\n');
+}
+
+/** Files of user_config; --json has all their names. */
+function filesText(files: readonly string[] | undefined, unknown: string): string {
+  if (files === undefined) return unknown;
+  return files.length === 0 ? 'none' : `${files.length}: ${files.join(', ')}`;
 }
 
 function portsText(ports: readonly number[] | undefined): string {

@@ -49,6 +49,8 @@ export interface BuilderConfig {
     /** SEV_FEATURES, bit 0 set. */
     guestFeatures: number;
   };
+  /** `<user_config key>/<path>` of files, and with a slash at the end of folders, that lie on the plain drive. Each once. */
+  userConfigPlain: readonly string[];
   output: string | undefined;
   cache: string | undefined;
   /** Lower-case hex. */
@@ -108,6 +110,7 @@ function normalised(values: BuilderValues): BuilderConfig {
       memoryGib: machine.memory,
       guestFeatures: Number(machine.guest_features),
     },
+    userConfigPlain: [...new Set(values.user_config_plain)],
     output: values.output,
     cache: values.cache,
     acceptFirmware: [...new Set(values.accept_firmware.map((digest) => digest.toLowerCase()))],

@@ -1,6 +1,6 @@
 import type { Finding, Rule } from './check.ts';
 import { show } from './problem.ts';
-import { mapOf } from './shapes.ts';
+import { listOf, mapOf } from './shapes.ts';
 
 const loopback = /^(?:localhost|127(?:\.\d+){3}|\[::1\])$/;
 
@@ -73,6 +73,14 @@ const securityMirrorGoesWithMirror: Rule = ({ base }) => {
   ];
 };
 
+/** FLARE and its users put keys anywhere into a kit: the homomorphic context lies among the scripts. */
+const kitsAreNotOpenedWhole: Rule = ({ user_config_plain }) =>
+  listOf(user_config_plain).flatMap((entry, index): Finding[] => {
+    if (typeof entry !== 'string' || !/^nvflare\/(?:.*\/)?$/.test(entry)) return [];
+    const message = `user_config_plain[${index}] is ${show(entry)}: folders of a FLARE kit hold keys, so name single files; its public ones are plain as it is`;
+    return [{ path: ['user_config_plain', index], message }];
+  });
+
 /** What the settings of builder.yml must satisfy together. */
 export const builderRules: readonly Rule[] = [
   kbsAddressIsPlain,
@@ -81,4 +89,5 @@ export const builderRules: readonly Rule[] = [
   snpIsActive,
   baseIsImportedOrBuilt,
   securityMirrorGoesWithMirror,
+  kitsAreNotOpenedWhole,
 ];

@@ -135,6 +135,16 @@ const machine = described(
   'a map of cpu, vcpus, memory and guest_features',
 );
 
+/** Files below /user_config in one normal form, so that they can be compared as text. */
+export const plainPath = described(
+  z
+    .string()
+    .max(4096)
+    .regex(/^(?!.*(?:^|\/)\.{1,2}(?:\/|$))[^/*?[\]\\]+\/(?:[^/*?[\]\\]+\/)*[^/*?[\]\\]*$/),
+  'One file, as <user_config key>/<path in its folder>; or, ending in "/", a folder with all that is in it.',
+  'one file as <user_config key>/<path>, for example data/classes.txt, or a folder as <user_config key>/ or <user_config key>/<path>/, without "..", "//" or patterns',
+);
+
 /** The schema of builder.yml. */
 export const builderSchema = z
   .object({
@@ -148,6 +158,11 @@ export const builderSchema = z
     min_tcb: minTcb.prefault({}),
     base: base.prefault({}),
     machine: machine.prefault({}),
+    user_config_plain: described(
+      z.array(plainPath),
+      'What of user_config whoever runs the host may read, beside the public files of a FLARE kit. Everything else is sealed.',
+      'a list of <user_config key>/<path>, where a folder ends in "/"',
+    ).default([]),
     output: path('Folder for finished bundles.').optional(),
     cache: path('Folder for what builds share.').optional(),
     accept_firmware: described(

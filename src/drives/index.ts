@@ -1,4 +1,4 @@
-/** The plain drives of a bundle: making them, reading them, and what goes onto `user_config`. */
+/** The plain drives of a bundle: making them, reading them, and what goes onto `user_config` and what may not. */
 export { printable } from './debugfs-output.ts';
 export { type CheckResult, checkDrive } from './files/check.ts';
 export { type CopyOptions, type CopyResult, copyFromDrive, copyToDrive } from './files/copy/copy.ts';
@@ -6,6 +6,7 @@ export { type DriveInfo, driveInfo } from './files/info.ts';
 export { catFile, type Listed, listFiles } from './files/list.ts';
 export { removeFromDrive } from './files/remove.ts';
 export { requireShare, setShare } from './files/share.ts';
+export { measureFolder } from './folder-size.ts';
 export { type DriveOptions, makeDrive } from './make-drive.ts';
 export { mountDrive } from './mount.ts';
 export { hasPrivateName, PrivateKeyScanner } from './private-keys.ts';
@@ -25,5 +26,6 @@ export {
   resizeDrive,
   sizeText,
 } from './resize/index.ts';
-export { readStartupKit, type StartupKit, type StartupKitOptions, startupKitLimits } from './startup-kit.ts';
+export { editableLine, fileLine, folderLine } from './sealed-list.ts';
+export { plainLimits, readStartupKit, type StartupKit, type StartupKitOptions } from './startup-kit.ts';
 export { treeDigest } from './tree-digest.ts';

@@ -1,10 +1,10 @@
 /**
- * Finds private keys among the files of a startup kit, by name and by content. In doubt a file counts as private:
- * that only moves it into the sealed part of the image, and it appears in the guest all the same.
+ * Finds private keys among files, by name and by content. What is sealed does not depend on it: files are sealed unless they are
+ * known to be public. This is the second net, under what a list or an administrator would let onto a plain drive.
  */
 
 const privateName =
-  /\.(?:key|p12|pfx|jks|jceks|keystore|ppk)$|^(?:.*[._-])?id_(?:rsa|dsa|ecdsa|ecdsa_sk|ed25519|ed25519_sk)$/i;
+  /\.(?:key|p12|pfx|jks|jceks|bks|bcfks|keystore|ppk|keytab|kdbx|tenseal)$|^(?:.*[._-])?id_(?:rsa|dsa|ecdsa|ecdsa_sk|ed25519|ed25519_sk)$/i;
 
 /** PEM (RFC 7468) of every kind, OpenPGP's armour, SSH2's (RFC 4716 style) and PuTTY's. */
 const privateText =

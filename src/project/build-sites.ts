@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os';
+import { kitText } from '../build/kit.ts';
 import { pushBuilt } from '../build/push-built.ts';
 import { build } from '../build.ts';
 import type { Cache } from '../graph/cache.ts';
@@ -98,7 +99,8 @@ async function buildReady(
           events,
         }),
       );
-      const { archive, manifest } = result;
+      const { archive, manifest, kit } = result;
+      note(`${site.name}: ${kitText(kit)}`);
       outcomes.set(site, { state: 'built', id: manifest.id, archive, seconds: seconds() });
     } catch (error) {
       // What was interrupted stays "stopped".

@@ -60,7 +60,11 @@ export async function sealDrive(options: SealOptions): Promise<Seal> {
   if (driveBytes < needed) {
     throw new UserError(
       `cannot seal the root drive: its content and the smallest vault need ${gib(needed)}, root_drive_size gives ${gib(driveBytes)}`,
-      { hint: `set root_drive_size to ${Math.ceil(needed / 2 ** 30)} or more` },
+      {
+        // What is sealed of user_config lies in the site's part.
+        details: options.segments.map(({ name, bytes }) => `${name} takes ${gib(bytes)}`),
+        hint: `set root_drive_size to ${Math.ceil(needed / 2 ** 30)} or more`,
+      },
     );
   }
   const image = join(workDirectory, 'payload.img');

@@ -1,5 +1,5 @@
-import { appendFile, mkdir, readdir, stat, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { appendFile, mkdir, readdir, stat, symlink, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import { copy } from 'fs-extra/esm';
 import { run } from '../host/run.ts';
 import { squashfsOptions } from '../host/squashfs.ts';
@@ -27,14 +27,22 @@ export interface SiteLayer {
   userConfigList: string;
   /** The NFS share that user_data may name. */
   share: ShareSettings;
-  /** Folder with the private keys that are laid over user_config, or undefined. */
-  privateFolder?: string | undefined;
+  /** Folder with what is sealed of user_config: the VM shows it over what it copied from the drive. */
+  sealedFolder: string;
+  /** Whose that folder and all in it is in the VM. */
+  owner: Owner;
   /** snpguest for the container's /host/bin, or undefined. */
   snpguest?: string | undefined;
   /** How the running VM attests again, or undefined. */
   attestation?: RuntimeAttestation | undefined;
   /** NVIDIA GPUs for the workload, or undefined. */
   gpu?: GpuSettings | undefined;
+}
+
+/** User and group by number, as a squashfs holds them: 32 bits. */
+export interface Owner {
+  uid: number;
+  gid: number;
 }
 
 export interface SiteLayerOptions {
@@ -84,7 +92,8 @@ export async function makeSiteLayer(layer: SiteLayer, options: SiteLayerOptions)
   await writeFile(join(home, 'workload/mount-points'), layer.mountPoints.map((path) => `${path}\n`).join(''));
   const { first, count } = layer.ids;
   await writeFile(join(home, 'workload/ids'), shellVariables({ first_id: first, id_count: count }));
-  if (layer.privateFolder !== undefined) await copy(layer.privateFolder, join(home, 'user_config.private'));
+  // By a link: what is sealed may be gigabytes.
+  await symlink(resolve(layer.sealedFolder), join(home, 'user_config.sealed'));
   // The kernel would run it as root on names that an NFS server gives: not executable, it does not.
   await mkdir(join(staging, 'usr/sbin'), { mode: 0o755 });
   await writeFile(join(staging, 'usr/sbin/request-key'), '');
@@ -93,7 +102,7 @@ export async function makeSiteLayer(layer: SiteLayer, options: SiteLayerOptions)
   await writeFile(join(staging, 'etc/crypttab'), '');
 
   const lines = [
-    ...(await packLines(staging, '', 'usr/lib/cvm/user_config.private')),
+    ...(await packLines(staging, '', { folder: 'usr/lib/cvm/user_config.sealed', owner: layer.owner })),
     ...['resolv.conf', 'hosts', 'hostname'].map((name) => `slink etc/${name} 0777 0 0 /run/cvm/etc/${name}`),
   ];
   const list = join(options.workDirectory, 'site.list');
@@ -114,19 +123,25 @@ async function writeShare({ allowed, writable }: ShareSettings, home: string): P
 
 /**
  * Lines of gensquashfs's pack file for a folder: everything belongs to 0:0; folders 0755, files 0644 or 0755,
- * whatever the umask was; below `exactModes` the permission bits of the source.
+ * whatever the umask was; in the sealed folder the permission bits of the source, and its own owner.
  */
-async function packLines(root: string, folder: string, exactModes: string): Promise<string[]> {
+async function packLines(
+  root: string,
+  folder: string,
+  sealed: { folder: string; owner: Owner },
+): Promise<string[]> {
   const lines: string[] = [];
-  const entries = await readdir(join(root, folder), { withFileTypes: true });
-  for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
-    const path = folder === '' ? entry.name : `${folder}/${entry.name}`;
-    const found = (await stat(join(root, path))).mode & 0o777;
-    const exact = path === exactModes || path.startsWith(`${exactModes}/`);
-    const mode = exact ? found : entry.isDirectory() || (found & 0o100) !== 0 ? 0o755 : 0o644;
+  for (const name of (await readdir(join(root, folder))).sort()) {
+    const path = folder === '' ? name : `${folder}/${name}`;
+    const found = await stat(join(root, path));
+    const isFolder = found.isDirectory();
+    const isSealed = path === sealed.folder || path.startsWith(`${sealed.folder}/`);
+    const common = isFolder || (found.mode & 0o100) !== 0 ? 0o755 : 0o644;
+    const mode = isSealed ? found.mode & 0o777 : common;
+    const { uid, gid } = isSealed ? sealed.owner : { uid: 0, gid: 0 };
     const word = `"${path.replaceAll(/["\\]/g, '\\$&')}"`;
-    lines.push(`${entry.isDirectory() ? 'dir' : 'file'} ${word} 0${mode.toString(8)} 0 0`);
-    if (entry.isDirectory()) lines.push(...(await packLines(root, path, exactModes)));
+    lines.push(`${isFolder ? 'dir' : 'file'} ${word} 0${mode.toString(8)} ${uid} ${gid}`);
+    if (isFolder) for (const line of await packLines(root, path, sealed)) lines.push(line);
   }
   return lines;
 }

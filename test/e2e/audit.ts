@@ -21,6 +21,8 @@ export interface AuditSettings {
   settings?: Readonly<Record<string, string>>;
   /** Variables of the build. */
   env?: Readonly<Record<string, string>>;
+  /** Changes the startup kit of this bundle, a copy of the quickstart's. */
+  kit?: (folder: string) => Promise<void>;
   /** Makes a builder.yml for this bundle in a folder of its own, and returns its path. */
   builderFile?: (folder: string) => Promise<string>;
 }
@@ -40,12 +42,13 @@ const plainSite = {
  */
 export function auditBundle(
   script: string,
-  { user = '', settings = {}, env = {}, builderFile }: AuditSettings = {},
+  { user = '', settings = {}, env = {}, kit, builderFile }: AuditSettings = {},
 ): Promise<Vm> {
   return useFolder(async (work) => {
     const archive = join(work, 'audit.tar');
     await writeFile(archive, await auditImage(script, user));
     await cp(built().kit, join(work, 'site-1'), { recursive: true });
+    await kit?.(join(work, 'site-1'));
     const config = join(work, 'cc_site-1.yml');
     const site = Object.entries({ ...plainSite, docker_archive: archive, ...settings });
     await writeFile(config, site.map(([key, value]) => `${key}: ${value}\n`).join(''));

@@ -198,6 +198,9 @@ const sealed = 'squashfs ro,nodev';
 const kernel = 'rw,nosuid,nodev,noexec';
 const ramOf = (name: string) => `upperdir=/run/cvm/ram/${name}/upper,workdir=/run/cvm/ram/${name}/work`;
 
+const userConfig =
+  'overlay ro,nosuid,nodev,nosymfollow ro,lowerdir=/run/cvm/segments/site/usr/lib/cvm/user_config.sealed:/run/cvm/user_config.plain';
+
 /** Mount point, type, options; of an overlay its layers. The workload's own layers are left out. */
 const mountsOfGuest = [
   `/ overlay ro,nodev ro,lowerdir=site:base,${ramOf('system')}`,
@@ -212,12 +215,13 @@ const mountsOfGuest = [
   ...['/etc/systemd', '/usr/local/lib/systemd'].map((folder) => `${folder} ${sealed}`),
   `/applog ext4 ${kernel},nosymfollow`,
   '/user_data ext4 ro,nosuid,nodev,noexec,nosymfollow',
-  '/run/cvm/user_config tmpfs ro,nosuid,nodev,nosymfollow',
+  '/run/cvm/user_config.plain tmpfs ro,nosuid,nodev,nosymfollow',
+  `/run/cvm/user_config ${userConfig}`,
   '/vault ext4 rw,nosuid,nodev',
   '/run/cvm/user-namespace nsfs rw',
   `/run/cvm/workload/rootfs overlay rw,nodev rw,lowerdir=1:0,${ramOf('workload')}`,
   '/run/cvm/workload/rootfs/sys sysfs ro,nosuid,nodev,noexec',
-  '/run/cvm/workload/rootfs/user_config tmpfs ro,nosuid,nodev,nosymfollow',
+  `/run/cvm/workload/rootfs/user_config ${userConfig}`,
   '/run/cvm/workload/rootfs/user_data ext4 ro,nosuid,nodev,noexec,nosymfollow,idmapped',
   `/run/cvm/workload/rootfs/applog ext4 ${kernel},nosymfollow,idmapped`,
   '/run/cvm/workload/rootfs/vault ext4 rw,nosuid,nodev,idmapped',

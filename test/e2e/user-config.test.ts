@@ -1,8 +1,10 @@
-import { readFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { bundleFiles } from '../../src/bundle/index.ts';
 import { openDrive } from '../../src/drives/index.ts';
+import { sha256File } from '../../src/host/files.ts';
+import { auditBundle, auditLines } from './audit.ts';
 import { built } from './built.ts';
 import { editDrive, offsetOfFolder } from './drives.ts';
 import { copyOfBundle, expectFailedClosed, expectNoWorkload } from './harness.ts';
@@ -45,7 +47,44 @@ test('read errors that hide a planted link for a moment do not lead the private 
   await expectNoWorkload(vm, end);
 });
 
-test("the kit's private key lies on no drive that the host can read, the rest of the kit does", async () => {
+test('a kit in two parts is one read-only folder for the workload, and its own: modes and bytes are those of the kit', async () => {
+  let expected: string[] = [];
+  await using vm = await auditBundle('kit', {
+    user: '1000:7',
+    kit: async (folder) => {
+      await mkdir(join(folder, 'secret/deep'), { recursive: true });
+      await writeFile(join(folder, 'secret/deep/token'), 'sealed');
+      await mkdir(join(folder, 'empty'));
+      await chmod(join(folder, 'secret/deep/token'), 0o400);
+      await chmod(join(folder, 'secret'), 0o500);
+      // A folder of both parts.
+      await chmod(join(folder, 'local'), 0o711);
+      expected = await entriesOf(folder);
+    },
+  });
+  const end = await vm.boot();
+  expect(end).toMatchObject({ end: 'powered-off', verdict: { result: 'ok' } });
+  const lines = await auditLines(vm);
+  expect(lines.filter((line) => line.includes(' ./nvflare')).map((line) => line.trimEnd())).toEqual(expected);
+  expect(lines[0]).toMatch(/^755 1000:7 \. /);
+  expect(lines.filter((line) => line.includes('written') || line.includes('writing'))).toEqual([]);
+  expect(lines.at(-2)).toMatch(/^mounted overlay ro,nosuid,nodev,/);
+  expect(lines.at(-1)).toBe('end');
+});
+
+/** The lines that audit/kit.sh writes of a kit. */
+async function entriesOf(folder: string): Promise<string[]> {
+  const lines = [];
+  for (const path of ['', ...(await readdir(folder, { recursive: true }))]) {
+    const found = await stat(join(folder, path));
+    const sum = found.isFile() ? await sha256File(join(folder, path)) : { hex: '' };
+    const name = ['.', 'nvflare', ...(path === '' ? [] : [path])].join('/');
+    lines.push([name, `${(found.mode & 0o777).toString(8)} 1000:7 ${name} ${sum.hex}`.trimEnd()] as const);
+  }
+  return lines.sort(([a], [b]) => (a < b ? -1 : 1)).map(([, line]) => line);
+}
+
+test("the kit's private key lies on no drive that the host can read, its public files do", async () => {
   const { folder, archive } = built().development;
   const key = formsOfPem(await readFile(join(built().kit, 'startup/client.key'), 'utf8'));
   const certificate = formsOfPem(await readFile(join(built().kit, 'startup/client.crt'), 'utf8'));
@@ -57,4 +96,7 @@ test("the kit's private key lies on no drive that the host can read, the rest of
   await using drive = await openDrive(userConfig);
   const names = (await drive.list('/nvflare/startup'))?.map(({ name }) => name).sort();
   expect(names).toEqual(['client.crt', 'fed_client.json', 'rootCA.pem', 'sub_start.sh']);
+  // Components may take credentials: resources.json is sealed, though nothing in this one is secret.
+  const local = (await drive.list('/nvflare/local'))?.map(({ name }) => name).sort();
+  expect(local).toEqual(['privacy.json']);
 });

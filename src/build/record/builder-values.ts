@@ -5,7 +5,9 @@ import type { BuildRecord } from './schema.ts';
 export type BuilderValues = BuildRecord['builder']['values'];
 
 /** Takes them from builder.yml's, as JSON keeps them: what is undefined is left out. */
-export function imageValues({ kbs, base, machine }: BuilderConfig): BuilderValues {
+export function imageValues({ kbs, base, machine, userConfigPlain }: BuilderConfig): BuilderValues {
   const { url, resourcePrefix } = kbs;
-  return JSON.parse(JSON.stringify({ kbs: { url, resourcePrefix }, base, machine }));
+  // Records of earlier builders have no such list, which says the same as an empty one.
+  const opened = userConfigPlain.length === 0 ? {} : { userConfigPlain };
+  return JSON.parse(JSON.stringify({ kbs: { url, resourcePrefix }, base, machine, ...opened }));
 }

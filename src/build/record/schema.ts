@@ -15,6 +15,7 @@ const builderValues = z.strictObject({
   kbs: z.strictObject({ url: z.string().optional(), resourcePrefix: z.string() }),
   base: z.record(z.string(), z.unknown()),
   machine: z.record(z.string(), z.unknown()),
+  userConfigPlain: z.array(z.string()).optional(),
 });
 
 /** What a bundle was built from. It holds paths, digests and settings, and no secret. */

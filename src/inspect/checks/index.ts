@@ -45,7 +45,7 @@ export async function furtherVerification(
       luksHeaderCheck(inside),
       payloadCheck(inside, { progress }),
       drivesCheck,
-      startupKitCheck,
+      startupKitCheck(inside),
       material.check,
       policyCheck(policyDirectory),
     ],

@@ -5,9 +5,11 @@ import type { Secret } from '../../host/secret.ts';
 import { workDirectory } from '../../host/temp.ts';
 import type { ImageRecord } from '../../kbs/index.ts';
 import type { SealedSegment } from '../initrd/sealed.ts';
-import { type Inside, lookInside } from '../inside.ts';
+import { found, type Inside, lookInside } from '../inside.ts';
 import { openPayload } from '../opened.ts';
 import { layerPackages, type PackageReport } from '../packages/layers.ts';
+import { plainFiles } from '../user-config/plain.ts';
+import { sealedFiles } from '../user-config/sealed.ts';
 import { likelyBase, type RecordedBase, recordedBase } from './base.ts';
 import { type DriveSummary, driveSummaries } from './drives.ts';
 import { portsOf, type SealedPorts } from './ports.ts';
@@ -36,6 +38,8 @@ export interface BundleSummary {
   ports: SealedPorts | undefined;
   vaultIntegrity: boolean | undefined;
   userDataWritable: boolean | undefined;
+  /** Files of user_config, `<name>/<path>`: what whoever runs the host can read, and what only the key shows. */
+  userConfig: { plain: string[] | undefined; sealed: string[] | undefined };
   /** SHA-256 of the base's squashfs, and where it came from, as far as known. */
   base: { id: string; origin?: string } | undefined;
   workload: WorkloadSummary | undefined;
@@ -75,12 +79,16 @@ export async function summarise(source: BundleSource, options: SummaryOptions): 
     ports: sealed && portsOf(sealed.firewall),
     vaultIntegrity: sealed && sealed.settings.vault_integrity === 'yes',
     userDataWritable: sealed && sealed.settings.user_data_writable === 'yes',
+    userConfig: { plain: await plainPart(source, signal), sealed: undefined },
     base: undefined,
     workload: undefined,
     basePackages: unknown,
     imagePackages: unknown,
   };
-  if (key !== undefined) return { ...summary, ...(await sealedParts(source, inside, cache, signal)) };
+  if (key !== undefined) {
+    const { sealedFiles, ...parts } = await sealedParts(source, inside, cache, signal);
+    return { ...summary, ...parts, userConfig: { ...summary.userConfig, sealed: sealedFiles } };
+  }
   const base = builtOn
     ? await recordedBase(builtOn, cache)
     : await likelyBase(manifest, summary.segments[0], cache);
@@ -89,6 +97,12 @@ export async function summarise(source: BundleSource, options: SummaryOptions): 
   if (packages === undefined) return { ...summary, base: { id, origin } };
   const from = builtOn ? 'record' : 'cache';
   return { ...summary, base: { id, origin }, basePackages: { ...unknown, from, packages } };
+}
+
+/** Undefined for a drive that cannot be read: what is wrong with it stands beside its size. */
+async function plainPart(source: BundleSource, signal?: AbortSignal): Promise<string[] | undefined> {
+  const read = await found(() => plainFiles(source, signal));
+  return 'value' in read ? read.value : undefined;
 }
 
 function vaultBytes({ sealed, rootDrive }: Inside): number | undefined {
@@ -103,7 +117,11 @@ async function sealedParts(
   inside: Inside,
   cache: Cache,
   signal: AbortSignal | undefined,
-): Promise<Partial<BundleSummary>> {
+): Promise<
+  Pick<BundleSummary, 'base' | 'workload' | 'basePackages' | 'imagePackages'> & {
+    sealedFiles: string[] | undefined;
+  }
+> {
   const payload = await openPayload(source.path, inside, signal);
   const bytes = payload.segments.reduce((sum, segment) => sum + segment.bytes, 0);
   await using work = await workDirectory({ bytes });
@@ -115,6 +133,7 @@ async function sealedParts(
   return {
     base: base && { id: base.sha256, ...(origin === undefined ? {} : { origin }) },
     workload: site && (await workloadOf(site.file, signal)),
+    sealedFiles: site && (await sealedFiles(site.file, signal)),
     basePackages: base ? { ...(await layerPackages([base.file], signal)), from: 'sealed' } : unknown,
     imagePackages: { ...(await layerPackages(layers, signal)), from: 'sealed' },
   };

@@ -59,6 +59,8 @@ export interface VerityOptions {
   signal?: AbortSignal | undefined;
   /** Told how many blocks were compared, and of how many. */
   progress?: ((done: number, total: number) => void) | undefined;
+  /** Of the data only the blocks that hold these bytes; all unless told otherwise. The tree is compared as a whole. */
+  only?: { offset: number; bytes: number } | undefined;
 }
 
 /** Blocks that are read and decrypted at once. */
@@ -71,18 +73,23 @@ const chunkBlocks = 256;
 export async function* badBlocks(
   payload: Blocks,
   pin: VerityPin,
-  { signal, progress }: VerityOptions = {},
+  { signal, progress, only }: VerityOptions = {},
 ): AsyncGenerator<BadBlock> {
   const { levels } = treeLevels(pin);
   const data = { offset: 0, blocks: pin.dataBlocks };
-  const total = levels.reduce((sum, { blocks }) => sum + blocks, data.blocks);
+  const wanted = {
+    from: Math.floor((only?.offset ?? 0) / blockBytes),
+    to: only === undefined ? pin.dataBlocks : Math.ceil((only.offset + only.bytes) / blockBytes),
+  };
+  const total = levels.reduce((sum, { blocks }) => sum + blocks, wanted.to - wanted.from);
   let done = 0;
   let above: Level | undefined;
   for (const [index, level] of [...levels, data].entries()) {
     const part = index === levels.length ? 'data' : 'tree';
-    for (let first = 0; first < level.blocks; first += chunkBlocks) {
+    const { from, to } = part === 'data' ? wanted : { from: 0, to: level.blocks };
+    for (let first = from; first < to; first += chunkBlocks) {
       signal?.throwIfAborted();
-      const count = Math.min(chunkBlocks, level.blocks - first);
+      const count = Math.min(chunkBlocks, to - first);
       const found = await payload.read(level.offset + first * blockBytes, count * blockBytes);
       const expected: Buffer =
         above === undefined

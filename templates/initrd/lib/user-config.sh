@@ -1,15 +1,16 @@
 # shellcheck shell=sh
 # user_config and user_data come from the host. user_config is copied into RAM and must then be, entry by
-# entry, what the admin sealed; private keys never were on the drive and are laid over from the site layer.
+# entry, what the admin sealed. The drive holds only what is public: everything else is in the site layer, which is laid over.
 
-# More than any kit that the builder takes.
+# More than any plain part that the builder makes.
 copy_limit_kib=65536 copy_limit_entries=12000
 found_list=/run/cvm/user_config.found
+sealed_folder=/run/cvm/segments/site/usr/lib/cvm/user_config.sealed
 
 mount_user_config() {
   mount_host_drive "$user_config" /run/cvm/user_config.drive ro,noload ||
     fail E61 "user_config is not a usable ext4 drive: $(cat /run/mount.err)"
-  copy=/run/cvm/user_config
+  copy=/run/cvm/user_config.plain
   mkdir -p "$copy"
   mount -t tmpfs -o "nosuid,nodev,nosymfollow,mode=0755,size=${copy_limit_kib}k,nr_inodes=$copy_limit_entries" \
     ram_user_config "$copy" || fail E62 'no RAM for user_config'
@@ -19,12 +20,18 @@ mount_user_config() {
   umount /run/cvm/user_config.drive
   rm -rf "$copy/lost+found"
   compare_with_seal "$copy" /sysroot/usr/lib/cvm/user_config.list
-  if [ -d /sysroot/usr/lib/cvm/user_config.private ]; then
-    cp -a /sysroot/usr/lib/cvm/user_config.private/. "$copy/" || fail E65 'the sealed part of user_config cannot be added'
-  fi
   chown -R "$((first_id + workload_uid)):$((first_id + workload_gid))" "$copy" || fail E65 'user_config cannot be given to the workload'
   mount -o remount,ro,nosuid,nodev,nosymfollow "$copy" || fail E65 'user_config cannot be made read-only'
+  lay_sealed_over "$copy"
   say 'user_config is what was sealed'
+}
+
+# lay_sealed_over FOLDER: the sealed part over the copy, as /run/cvm/user_config. It stays on its drive and takes no RAM. Nothing
+# is writable: there is no upper layer. A folder of both has the owner and mode of the sealed one, which holds all folders.
+lay_sealed_over() {
+  mkdir -p /run/cvm/user_config
+  mount -t overlay -o "ro,nosuid,nodev,nosymfollow,lowerdir=$sealed_folder:$1" user_config /run/cvm/user_config \
+    2> /run/mount.err || fail E65 "the sealed part of user_config cannot be added: $(cat /run/mount.err)"
 }
 
 # compare_with_seal FOLDER LIST: ends the boot where the folder is not, entry by entry, what the list says.

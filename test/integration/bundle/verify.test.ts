@@ -323,12 +323,14 @@ describe('the command', () => {
     await packBundle({ folder, name: 'site-1', out: archive });
     const { status, stdout, stderr } = await command(archive);
     expect([status, stderr]).toEqual([0, '']);
-    expect(stdout.match(/^ok {11}/gm)).toHaveLength(10);
+    expect(stdout.match(/^ok {11}/gm)).toHaveLength(9);
     expect(stdout.match(/^not checked {2}.*$/gm)).toEqual(
-      ['hand-off record', 'sealed payload', 'policy entry'].map((name) => `not checked  ${name}`),
+      ['hand-off record', 'sealed payload', 'startup kit', 'policy entry'].map(
+        (name) => `not checked  ${name}`,
+      ),
     );
     expect(stdout).toMatch(
-      /\nThe bundle is whole by its own manifest\.json\. Not checked: sealed payload, policy entry\.\n$/,
+      /\nThe bundle is whole by its own manifest\.json\. Not checked: sealed payload, startup kit, policy entry\.\n$/,
     );
   });
 
@@ -343,7 +345,7 @@ describe('the command', () => {
       'CPU model (launch_vm.sh, line 9) is not as measured\n  expected  EPYC-v4\n  found     EPYC-Milan\n',
     );
     expect(stdout).toMatch(
-      /\nThe bundle is not whole: CPU model\. Not checked: sealed payload, policy entry\.\n$/,
+      /\nThe bundle is not whole: CPU model\. Not checked: sealed payload, startup kit, policy entry\.\n$/,
     );
   });
 
@@ -363,7 +365,9 @@ describe('the command', () => {
     const whole = await command(folder, { handoff });
     expect(whole).toMatchObject({
       status: 0,
-      stdout: expect.stringMatching(/\nThe bundle is whole\. Not checked: sealed payload, policy entry\.\n$/),
+      stdout: expect.stringMatching(
+        /\nThe bundle is whole\. Not checked: sealed payload, startup kit, policy entry\.\n$/,
+      ),
     });
     expect(whole.stdout).not.toMatch(/^not checked +hand-off record/m);
     await writeMeasured(folder, { cpu: 'EPYC-Milan' });

@@ -38,6 +38,7 @@ beforeAll(async () => {
   const read = await readStartupKit({
     folders: { nvflare: kit },
     editable: ['nvflare/local/privacy.json'],
+    plain: ['nvflare/local/'],
     workDirectory: join(folder, 'work'),
   });
   sealed = join(folder, 'user_config.list');

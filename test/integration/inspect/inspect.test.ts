@@ -62,7 +62,12 @@ beforeAll(async () => {
       'usr/lib/os-release': 'ID=debian\nVERSION_ID="12"\n',
       'var/lib/dpkg/status': dpkg(['systemd', '252-1'], ['crun', '1.8-1']),
     }),
-    await squashfs('site', { 'usr/lib/cvm/workload/config.json': JSON.stringify(config) }),
+    await squashfs('site', {
+      'usr/lib/cvm/workload/config.json': JSON.stringify(config),
+      'usr/lib/cvm/user_config.list': '',
+      'usr/lib/cvm/user_config.sealed/nvflare/startup/client.key': 'key',
+      'usr/lib/cvm/user_config.sealed/nvflare/startup/client_context.tenseal': 'context',
+    }),
     await squashfs('layer0', {
       'etc/os-release': 'ID=alpine\nVERSION_ID=3.20\n',
       'lib/apk/db/installed': 'P:musl\nV:1\nA:x86_64\n\n',
@@ -74,7 +79,7 @@ beforeAll(async () => {
       'var/lib/dpkg/status': null,
     }),
   ];
-  bundle = await makeSealedBundle(top, { layers });
+  bundle = await makeSealedBundle(top, { layers, kit: { 'b.json': '{}', 'a\u001b[2J.json': '{}' } });
   key = join(top, 'disk.key');
   await writeFile(key, bundle.key.reveal(), { mode: 0o600 });
 }, 120_000);
@@ -101,6 +106,8 @@ test('without the key it shows what is not sealed, and says what is', async () =
   expect(stdout).toMatch(/^key path +keys\/root\/885fe8f608b3 at https:\/\/kbs\.example\.com:8999$/m);
   expect(stdout).toMatch(/^user_data\.qcow2 +\S+ \S+ used of 16\.0 MiB, file/m);
   expect(stdout).toMatch(/^workload +sealed; --key shows it$/m);
+  expect(stdout).toMatch(/^plain files +2: nvflare\/a\S+\.json, nvflare\/b\.json$/m);
+  expect(stdout).toMatch(/^sealed files +--key shows them$/m);
   expect(stdout).toMatch(/^its packages +The packages of the image are not known: .*--key/m);
   expect(stdout).toContain(bundle.manifest.launch.digests[0]!.hex);
   expect(stdout.split('\n').length).toBeLessThan(40);
@@ -124,6 +131,17 @@ test('with the key it shows the workload and the packages as the layers show the
   expect(names(report.imagePackages.packages)).toEqual(['musl 2', 'zlib 1.3']);
   expect(report.imagePackages.unread).toEqual(['/var/lib/rpm/rpmdb.sqlite']);
   expect(stdout).not.toContain(bundle.key.reveal().toString('latin1'));
+});
+
+test('with the key it lists what of user_config is plain and what is sealed', async () => {
+  const sealed = ['nvflare/startup/client.key', 'nvflare/startup/client_context.tenseal'];
+  const { stdout } = await inspect(bundle.folder, '--key', key);
+  expect(stdout).toMatch(/^plain files +2: /m);
+  expect(stdout).toContain(`sealed files       2: ${sealed.join(', ')}\n`);
+  const known = JSON.parse((await inspect(bundle.folder, '--key', key, '--json')).stdout);
+  expect(known.userConfig).toEqual({ plain: ['nvflare/a\u001b[2J.json', 'nvflare/b.json'], sealed });
+  const unknown = JSON.parse((await inspect(bundle.folder, '--json')).stdout);
+  expect(unknown.userConfig).toEqual({ plain: known.userConfig.plain });
 });
 
 test('an archive is shown as the folder is, and nothing that drives a terminal', async () => {

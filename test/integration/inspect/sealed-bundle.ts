@@ -1,8 +1,9 @@
-import { randomBytes } from 'node:crypto';
-import { cp, mkdir, stat, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { execFileSync } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
+import { chmod, cp, mkdir, mkdtemp, readFile, stat, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { commandLine, type Manifest } from '../../../src/bundle/index.ts';
-import { makeDrive } from '../../../src/drives/index.ts';
+import { editableLine, fileLine, folderLine, makeDrive } from '../../../src/drives/index.ts';
 import { newDiskKey, type Secret } from '../../../src/host/secret.ts';
 import { packCpio } from '../../../src/initrd/cpio.ts';
 import { makeInitrd, sitePart } from '../../../src/initrd/index.ts';
@@ -27,22 +28,61 @@ export interface Layer {
   content: Buffer;
 }
 
-export const fourLayers = (): Layer[] => [
+const fourLayers = (site: Buffer): Layer[] => [
   { name: 'base', content: randomBytes(700_000) },
-  { name: 'site', content: randomBytes(5000) },
+  { name: 'site', content: site },
   { name: 'layer0', content: randomBytes(300_000) },
   { name: 'layer1', content: randomBytes(100) },
 ];
 
-/** Makes the bundle below `parent`, with `kit` on its user_config drive. */
+/** Files of a kit: content by path below nvflare/. */
+export type Kit = Readonly<Record<string, string>>;
+
+/** What a build seals of a kit that is all plain, but for `editable` paths. */
+export function sealedListOf(kit: Kit, editable: readonly string[] = []): string {
+  const hash = (text: string) => createHash('sha256').update(text).digest('hex');
+  const files = Object.entries(kit).map(([name, text]) =>
+    editable.includes(name)
+      ? editableLine(`nvflare/${name}`)
+      : fileLine(`nvflare/${name}`, 0o644, hash(text)),
+  );
+  return [folderLine('nvflare', 0o755), ...files]
+    .sort()
+    .map((line) => `${line}\n`)
+    .join('');
+}
+
+/** A squashfs of files by path. */
+export async function squashfsOf(
+  work: string,
+  files: Readonly<Record<string, string | Buffer>>,
+): Promise<Buffer> {
+  const folder = await mkdtemp(join(work, 'squashfs-'));
+  for (const [path, content] of Object.entries(files)) {
+    await mkdir(dirname(join(folder, path)), { recursive: true });
+    await writeFile(join(folder, path), content);
+  }
+  const file = `${folder}.squashfs`;
+  execFileSync('gensquashfs', ['-q', '-D', folder, '-c', 'zstd', file]);
+  return await readFile(file);
+}
+
+/** Makes the bundle below `parent`, with `kit` on its user_config drive. The sealed list is that of the kit unless told otherwise. */
 export async function makeSealedBundle(
   parent: string,
-  { layers = fourLayers(), kit = {} }: { layers?: Layer[]; kit?: Record<string, string> } = {},
+  options: { layers?: Layer[]; kit?: Kit; list?: string } = {},
 ): Promise<SealedBundle> {
+  const { kit = {}, list = sealedListOf(kit) } = options;
   const { folder } = await makeMeasuredBundle(parent);
   const work = join(parent, 'work');
-  await mkdir(join(work, 'kit/nvflare'), { recursive: true });
-  for (const [name, text] of Object.entries(kit)) await writeFile(join(work, 'kit/nvflare', name), text);
+  await mkdir(join(work, 'kit/nvflare'), { recursive: true, mode: 0o755 });
+  for (const [name, text] of Object.entries(kit)) {
+    await writeFile(join(work, 'kit/nvflare', name), text);
+    await chmod(join(work, 'kit/nvflare', name), 0o644);
+  }
+  // Filled up to two blocks, whatever the list takes of them.
+  const site = { 'usr/lib/cvm/user_config.list': list, filler: randomBytes(5000) };
+  const layers = options.layers ?? fourLayers(await squashfsOf(work, site));
   const key = newDiskKey();
   const segments = [];
   for (const { name, content } of layers) {

@@ -15,7 +15,7 @@ import { unlockVolumeKey } from '../../../src/inspect/luks/keyslot.ts';
 import { addImage, type ImageRecord, retireImage, writePolicy } from '../../../src/kbs/index.ts';
 import { reachableCheckout } from '../../support/reachable.ts';
 import { id, recordOf, writeMeasured } from '../bundle/measured-bundle.ts';
-import { copySealedBundle, makeSealedBundle, type SealedBundle } from './sealed-bundle.ts';
+import { copySealedBundle, makeSealedBundle, type SealedBundle, sealedListOf } from './sealed-bundle.ts';
 
 const headerBytes = 2 * 2 ** 20;
 let once: string;
@@ -94,6 +94,7 @@ describe('a bundle as it was sealed', () => {
     expect(all.map(({ check, severity }) => `${severity}: ${check}`)).toEqual([
       'not checked: hand-off record',
       'not checked: sealed payload',
+      'not checked: startup kit',
       'not checked: policy entry',
     ]);
   });
@@ -259,6 +260,69 @@ describe('the plain drives', () => {
       { check: 'key material', subject: 'user_config.qcow2' },
     ]);
     expect(failures[0]?.details).toHaveLength(2);
+  });
+});
+
+describe('the plain drive against the sealed list', () => {
+  const kit = { 'fed_client.json': '{}', 'sub_start.sh': '#!/bin/sh\n', 'local.json': '{}', gone: 'x' };
+  const make = (onDrive: Record<string, string>) =>
+    makeSealedBundle(join(top, 'other'), { kit: onDrive, list: sealedListOf(kit, ['local.json']) });
+  beforeEach(() => void execFileSync('mkdir', [join(top, 'other')]));
+
+  test('is whole as it was sealed, with whatever the site wrote into an editable file', async () => {
+    const made = await make({ ...kit, 'local.json': '{"ours": true}' });
+    expect((await verify(made.folder, { key: made.key })).failed).toEqual([]);
+  });
+
+  test('names each file that the list does not call plain, that is another, and that is missing', async () => {
+    const { gone: _, ...others } = kit;
+    const made = await make({ ...others, 'client_context.tenseal': 'x', 'sub_start.sh': '#!/bin/sh\nid\n' });
+    const { all } = await verify(made.folder, { key: made.key });
+    expect(all.filter(({ check }) => check === 'startup kit')).toMatchObject([
+      {
+        severity: 'failure',
+        text: expect.stringContaining('private keys'),
+        details: ['/nvflare/client_context.tenseal'],
+      },
+      {
+        severity: 'failure',
+        text: 'holds what the sealed list does not call plain',
+        details: ['/nvflare/client_context.tenseal'],
+        consequence: expect.stringContaining('the host reads it'),
+      },
+      { severity: 'failure', text: 'holds what is not as it was sealed', details: ['/nvflare/sub_start.sh'] },
+      { severity: 'failure', text: 'lacks what the sealed list names', details: ['/nvflare/gone'] },
+    ]);
+  });
+
+  test('names a file of no form that anybody knows, which the host alone could have put there or a build left', async () => {
+    const made = await make({ ...kit, notes: 'the twelve words of a wallet' });
+    expect((await verify(made.folder, { key: made.key })).failures).toMatchObject([
+      {
+        check: 'startup kit',
+        text: expect.stringContaining('does not call plain'),
+        details: ['/nvflare/notes'],
+      },
+    ]);
+    // Without the key that is not known, and not called right.
+    const { failures, all } = await verify(made.folder);
+    expect(failures).toEqual([]);
+    expect(all).toContainEqual(
+      expect.objectContaining({
+        check: 'startup kit',
+        severity: 'not checked',
+        text: expect.stringContaining('--key'),
+      }),
+    );
+  });
+
+  test('is not compared with a list out of blocks that were changed', async () => {
+    // The first block of the site layer, behind the base.
+    flip('crypt_root.qcow2', headerBytes + 700_416 + 100);
+    const { all } = await verify(bundle.folder, { key: bundle.key });
+    expect(all.filter(({ check }) => check === 'startup kit')).toMatchObject([
+      { severity: 'not checked', text: expect.stringContaining('is not what was sealed') },
+    ]);
   });
 });
 

@@ -237,6 +237,7 @@ describe('sealDrive, when it cannot', () => {
     expect(error).toMatchObject({
       name: 'UserError',
       message: expect.stringMatching(/^cannot seal the root drive: .*root_drive_size gives 0\.06 GiB$/),
+      details: expect.arrayContaining([expect.stringMatching(/^base-\w+ takes 0\.0\d GiB$/)]),
       hint: 'set root_drive_size to 1 or more',
     });
     expect(await readdir(own)).toEqual([]);

@@ -66,7 +66,7 @@ describe('give-devices', () => {
       /sets the variable/,
     ],
     ['mounts the vault', mountOf('/vault'), /mounts/],
-    ['mounts private keys', mountOf('/usr/lib/cvm/user_config.private'), /mounts/],
+    ['mounts the sealed kit', mountOf('/usr/lib/cvm/user_config.sealed'), /mounts/],
     ['mounts users', mountOf('/etc/nvidia/../passwd.json'), /mounts/],
     ['mounts all settings', mountOf('/etc'), /mounts/],
     ['mounts another library', mountOf('/usr/lib/x86_64-linux-gnu/libc.so.6'), /mounts/],

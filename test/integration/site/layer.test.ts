@@ -1,23 +1,35 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { chmod, mkdir, mkdtemp, readFile, rm, utimes, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  truncate,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { makeSiteLayer } from '../../../src/site/index.ts';
 
 let folder: string;
-let privateFolder: string;
+let sealedFolder: string;
+const owner = { uid: 1_065_535, gid: 100_007 };
 let snpguest: string;
 const list = `d 0755 - nvflare\nf 0644 ${'ab'.repeat(32)} nvflare/x\n`;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'layer-test-'));
-  privateFolder = join(folder, 'private');
-  await mkdir(join(privateFolder, 'nvflare/start up'), { recursive: true });
-  await writeFile(join(privateFolder, 'nvflare/start up/client "1".key'), 'the private key');
-  await chmod(join(privateFolder, 'nvflare/start up/client "1".key'), 0o600);
-  await chmod(join(privateFolder, 'nvflare/start up'), 0o750);
+  sealedFolder = join(folder, 'sealed');
+  await mkdir(join(sealedFolder, 'nvflare/start up'), { recursive: true });
+  await writeFile(join(sealedFolder, 'nvflare/start up/client "1".key'), 'the private key');
+  await chmod(join(sealedFolder, 'nvflare/start up/client "1".key'), 0o600);
+  await chmod(join(sealedFolder, 'nvflare/start up'), 0o750);
   snpguest = join(folder, 'snpguest');
   await writeFile(snpguest, '#!/bin/sh\n', { mode: 0o600 });
 });
@@ -34,7 +46,7 @@ async function make(umask: number, more: object = {}): Promise<string> {
       {
         runtimeConfig: { ociVersion: '1.0.2', process: { args: ['/x'] } },
         ...{ mountPoints: ['/dev', '/applog'], ids: { first: 65536, count: 4294901759 } },
-        ...{ userConfigList: list, privateFolder, snpguest },
+        ...{ userConfigList: list, sealedFolder, owner, snpguest },
         share: { allowed: false, writable: false },
         ...more,
       },
@@ -56,13 +68,13 @@ const digest = async (file: string) =>
     .digest('hex');
 
 describe('makeSiteLayer', () => {
-  it('gives everything to 0:0, with nothing set-id, no device and no name outside of usr and etc', async () => {
+  it('gives everything but the sealed part of user_config to 0:0, with nothing set-id, no device and no name outside of usr and etc', async () => {
     const lines = describeLayer(await make(0o022));
     expect(lines.length).toBeGreaterThan(10);
     for (const line of lines) {
-      const [, kind, , mode, owner] =
+      const [, kind, , mode, numbers] =
         /^(dir|file|slink|nod|pipe|sock) (".*"|\S+) (0[0-7]+) (\d+ \d+)/.exec(line) ?? [];
-      expect(owner, line).toBe('0 0');
+      expect(numbers, line).toBe(line.includes('user_config.sealed') ? `${owner.uid} ${owner.gid}` : '0 0');
       expect(['dir', 'file', 'slink'], line).toContain(kind);
       expect(Number.parseInt(mode!, 8) & 0o7000, line).toBe(0);
       expect(line).toMatch(/^\w+ "?\/?(usr|etc|\s)/);
@@ -72,7 +84,7 @@ describe('makeSiteLayer', () => {
   it('has modes and bytes that do not depend on umask, time or the folder it was made in', async () => {
     const first = await digest(await make(0o022));
     await utimes(snpguest, 1, 1);
-    await utimes(privateFolder, 1, 1);
+    await utimes(sealedFolder, 1, 1);
     expect(await digest(await make(0o077))).toBe(first);
     expect(await digest(await make(0))).toBe(first);
   });
@@ -98,14 +110,29 @@ describe('makeSiteLayer', () => {
       expect(text).toMatch(new RegExp(`^dir "?/?${path}"? 0?755 0 0`, 'm'));
   });
 
-  it('keeps content and permissions of private keys, whatever their names', async () => {
+  it('keeps content and permissions of what is sealed of user_config, whatever the names, and gives it to its owner', async () => {
     const file = await make(0o022);
     const text = describeLayer(file).join('\n');
-    expect(text).toMatch(/^file ".*nvflare\/start up\/client \\"1\\"\.key" 0?600 0 0/m);
-    expect(text).toMatch(/^dir ".*user_config\.private\/nvflare\/start up" 0?750 0 0/m);
-    expect(cat(file, 'usr/lib/cvm/user_config.private/nvflare/start up/client "1".key')).toBe(
+    expect(text).toMatch(/^file ".*nvflare\/start up\/client \\"1\\"\.key" 0?600 1065535 100007$/m);
+    expect(text).toMatch(/^dir ".*user_config\.sealed\/nvflare\/start up" 0?750 1065535 100007$/m);
+    expect(text).toMatch(/^dir "?\/?usr\/lib\/cvm\/user_config\.sealed"? 0?755 1065535 100007$/m);
+    expect(cat(file, 'usr/lib/cvm/user_config.sealed/nvflare/start up/client "1".key')).toBe(
       'the private key',
     );
+  });
+
+  it('copies nothing of what is sealed of user_config to its work folder', async () => {
+    const big = join(folder, 'big');
+    await mkdir(big);
+    // A hole: reading it back is all that it costs.
+    await writeFile(join(big, 'model'), '');
+    await truncate(join(big, 'model'), 2 ** 30);
+    const file = await make(0o022, { sealedFolder: big });
+    expect(describeLayer(file).join('\n')).toMatch(/user_config\.sealed\/model"? 0?644 /);
+    const staged = join(dirname(file), 'site');
+    for (const entry of await readdir(staged, { recursive: true, withFileTypes: true }))
+      expect(entry.name).not.toBe('model');
+    expect((await stat(file)).size).toBeLessThan(2 ** 22);
   });
 
   it('holds the seal of user_config, the runtime configuration, and nothing for systemd to mount', async () => {
@@ -173,12 +200,15 @@ describe('makeSiteLayer', () => {
     expect(cat(file, 'usr/lib/cvm/host-bin/libexec/snpguest')).toBe('#!/bin/sh\n');
   });
 
-  it('has neither snpguest nor private folder where there are none', async () => {
-    const file = await make(0o022, { privateFolder: undefined, snpguest: undefined });
+  it('has neither snpguest nor anything of user_config where there are none', async () => {
+    const empty = join(folder, 'empty');
+    await mkdir(empty);
+    const file = await make(0o022, { sealedFolder: empty, snpguest: undefined });
     const text = describeLayer(file).join('\n');
     expect(text).toContain('usr/lib/cvm/host-bin');
     expect(text).not.toMatch(/host-bin\/\S*snpguest/);
-    expect(text).not.toContain('user_config.private');
+    expect(text).toMatch(/^dir "?\/?usr\/lib\/cvm\/user_config\.sealed"? /m);
+    expect(text).not.toContain('user_config.sealed/');
   });
 
   it('lets NFS modules in only where a share is allowed, and tells the VM whether it is', async () => {
@@ -203,7 +233,14 @@ describe('makeSiteLayer', () => {
     await expect(
       makeSiteLayer(
         {
-          ...{ runtimeConfig: {}, mountPoints: [], ids: { first: 1, count: 1 }, userConfigList: '' },
+          ...{
+            runtimeConfig: {},
+            mountPoints: [],
+            ids: { first: 1, count: 1 },
+            userConfigList: '',
+            sealedFolder,
+            owner,
+          },
           share: { allowed: false, writable: false },
         },
         { file: join(work, 'x'), workDirectory: work, signal: AbortSignal.abort(reason) },

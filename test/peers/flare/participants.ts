@@ -6,8 +6,15 @@ import { bundleFiles, readManifest } from '../../../src/bundle/index.ts';
 import { flare, type Project, run } from './project.ts';
 import { identityOf, kitOf } from './sealed-kit.ts';
 
-/** What FLARE left for a participant, held against all that its site is to find. */
-export async function expectSound(project: Project, participant: string): Promise<{ id: string }> {
+/**
+ * What FLARE left for a participant, held against all that its site is to find.
+ * @param moreSealed files of its kit beside those of the guide's project, none of which may be plain
+ */
+export async function expectSound(
+  project: Project,
+  participant: string,
+  moreSealed: readonly string[] = [],
+): Promise<{ id: string }> {
   const role = participant === 'server1' ? 'server' : 'client';
   // The package is the archive alone: FLARE has removed the kit, private key and all.
   const folder = project.packageOf(participant);
@@ -33,17 +40,20 @@ export async function expectSound(project: Project, participant: string): Promis
   expect(verified.status).toBe(0);
 
   const kit = await kitOf(bundle, key, project.path('sites'));
-  expect(kit.sealed).toEqual([`startup/${role}.key`]);
-  expect(kit.plain).toEqual(
-    expect.arrayContaining([
-      `startup/${role}.crt`,
-      'startup/rootCA.pem',
-      'startup/sub_start.sh',
-      'signature.json',
-    ]),
+  expect(kit.sealed).toEqual(
+    [
+      ...['local/cc_manager__p_resources.json', 'local/snp_authorizer__p_resources.json'],
+      ...['local/resources.json.default', 'readme.txt', `startup/${role}.key`],
+      ...moreSealed,
+    ].sort(),
   );
   expect(kit.plain).toEqual(
-    expect.arrayContaining(['local/snp_authorizer__p_resources.json', 'local/log_config.json.default']),
+    [
+      ...['local/authorization.json.default', 'local/log_config.json.default', 'local/privacy.json.sample'],
+      ...['signature.json', 'local/signature.json', 'startup/signature.json', 'transfer/signature.json'],
+      ...[`startup/${role}.crt`, 'startup/rootCA.pem', `startup/fed_${role}.json`],
+      ...['startup/start.sh', 'startup/stop_fl.sh', 'startup/sub_start.sh'],
+    ].sort(),
   );
   expect(await identityOf(kit.folder, role)).toEqual({
     ...{ fits: true, chains: true, subject: participant, issuer: 'example_project' },

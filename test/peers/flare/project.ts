@@ -7,7 +7,7 @@ import { readManifest } from '../../../src/bundle/index.ts';
 import { defaultCacheRoot } from '../../../src/graph/cache.ts';
 import { developmentCa } from '../../../src/kbs/dev-kbs/index.ts';
 import { peersBundle, preparedPeer } from '../peer.ts';
-import { ccConfig, projectFile } from './texts.ts';
+import { ccConfig, type ProjectOptions, projectFile } from './texts.ts';
 
 /** Folder of the peer's virtual environment; undefined where it could not be prepared. */
 export const flare = preparedPeer('flare');
@@ -30,13 +30,14 @@ export class Project implements AsyncDisposable {
   }
 
   /** @param clients names of the sites beside server1 */
-  static async make(clients: readonly string[]): Promise<Project> {
+  static async make(clients: readonly string[], options: ProjectOptions = {}): Promise<Project> {
     const project = new Project(await mkdtemp(join(tmpdir(), 'cvm-flare-')));
     await project.#installBuilder();
     await mkdir(project.path('docker'));
     const archive = project.path('docker/nvflare-site.tar.gz');
     await run(join(projectRoot, 'examples/quickstart/make-archive.sh'), [archive]);
-    await writeFile(project.path('project.yml'), projectFile(clients, project.path('builder/cvm_build.sh')));
+    const text = projectFile(clients, project.path('builder/cvm_build.sh'), options);
+    await writeFile(project.path('project.yml'), text);
     await writeFile(project.path('cc_server1.yml'), ccConfig('server'));
     for (const name of clients) await writeFile(project.path(`cc_${name}.yml`), ccConfig('client'));
     return project;

@@ -30,7 +30,7 @@ export async function kitOf(bundle: string, keyFile: string, work: string): Prom
   const { file } = await payload.extract(site, top);
   await mkdir(join(top, 'site'));
   await execa('rdsquashfs', ['--unpack-path', '/', '--unpack-root', join(top, 'site'), '--quiet', file]);
-  const [plain, sealed] = [join(top, 'plain'), join(top, 'site/usr/lib/cvm/user_config.private/nvflare')];
+  const [plain, sealed] = [join(top, 'plain'), join(top, 'site/usr/lib/cvm/user_config.sealed/nvflare')];
   const folder = join(top, 'whole');
   for (const part of [plain, sealed]) await cp(part, folder, { recursive: true });
   return { plain: await filesIn(plain), sealed: await filesIn(sealed), folder };

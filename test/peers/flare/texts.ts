@@ -1,5 +1,24 @@
+/** FLARE's builder of keys for homomorphic encryption, with the arguments of its own sample project. */
+const homomorphicBuilder = `  - path: nvflare.lighter.impl.he.HEBuilder
+    args:
+      poly_modulus_degree: 8192
+      coeff_mod_bit_sizes: [60, 40, 40]
+      scale_bits: 40
+      scheme: CKKS
+`;
+
+/** What differs from the guide's project. */
+export interface ProjectOptions {
+  /** Aggregate under homomorphic encryption. */
+  homomorphic?: boolean;
+}
+
 /** The project file of FLARE's deployment guide, with any number of clients. */
-export function projectFile(clients: readonly string[], buildImageCommand: string): string {
+export function projectFile(
+  clients: readonly string[],
+  buildImageCommand: string,
+  { homomorphic = false }: ProjectOptions = {},
+): string {
   const client = (name: string) => `  - name: ${name}
     type: client
     org: nvidia
@@ -26,7 +45,7 @@ builders:
     args:
       config_folder: config
   - path: nvflare.lighter.impl.cert.CertBuilder
-  - path: nvflare.lighter.cc_provision.impl.cc.CCBuilder
+${homomorphic ? homomorphicBuilder : ''}  - path: nvflare.lighter.cc_provision.impl.cc.CCBuilder
   - path: nvflare.lighter.impl.signature.SignatureBuilder
 
 packager:

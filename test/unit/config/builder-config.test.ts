@@ -23,6 +23,7 @@ min_tcb: {bootloader: 4, tee: 0, snp: 22, microcode: 213}
 base:
   {suite: bookworm, with: [nfs, gpu, nfs], mirror: 'http://a.example/debian', security_mirror: 'https://a.example/s', kernel: linux-image-cloud-amd64}
 machine: {cpu: EPYC-Milan-v2, vcpus: [8, 4, 8], memory: 64, guest_features: 0x21}
+user_config_plain: [data/, data/, data/labels/classes.txt, nvflare/local/notes.txt]
 output: target
 cache: ~/cache
 accept_firmware: [${digest}]
@@ -54,6 +55,7 @@ accept_firmware: [${digest}]
           kernel: 'linux-image-cloud-amd64',
         },
         machine: { cpu: 'EPYC-Milan-v2', vcpus: [4, 8], memoryGib: 64, guestFeatures: 0x21 },
+        userConfigPlain: ['data/', 'data/labels/classes.txt', 'nvflare/local/notes.txt'],
         output: 'target',
         cache: '~/cache',
         acceptFirmware: [digest.toLowerCase()],
@@ -112,6 +114,14 @@ accept_firmware: [${digest}]
     ['base: {mirror: "file:///srv/debian"}', 'an http or https address'],
     ['base: {security_mirror: "http://a.example/s"}', 'without base.mirror'],
     ['accept_firmware: [abc]', 'a SHA-256'],
+    ['user_config_plain: data/', 'a list of'],
+    ['user_config_plain: [data]', 'a folder as <user_config key>/'],
+    ['user_config_plain: [/data/x]', 'a folder as <user_config key>/'],
+    ['user_config_plain: [data/../x]', 'without ".."'],
+    ['user_config_plain: [data//x]', 'without ".."'],
+    ['user_config_plain: ["data/*.csv"]', 'or patterns'],
+    ['user_config_plain: [nvflare/]', 'folders of a FLARE kit hold keys'],
+    ['user_config_plain: [nvflare/local/]', 'name single files'],
   ])('refuses %s', (text, message) => {
     const errors = errorsOf(text);
     expect(errors).toHaveLength(1);

@@ -15,18 +15,15 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true }));
 
-test('a kit and what was staged of it, with private keys apart, have one digest', async () => {
+test('a kit and what was staged of it, in two parts, have one digest', async () => {
   await mkdir(join(folder, 'work'));
   const kit = await readStartupKit({
     folders: { nvflare: join(folder, 'kit') },
     workDirectory: join(folder, 'work'),
   });
-  expect(kit.privateFiles).toEqual(['nvflare/startup/client.key']);
-  const staged = await treeDigest(
-    { nvflare: join(kit.plainFolder, 'nvflare') },
-    { privateFiles: kit.privateFiles.map((path) => ({ path, file: join(kit.privateFolder, path) })) },
-  );
-  expect(staged).toBe(await digest());
+  expect(kit.plainFiles).toEqual(['nvflare/startup/fed_client.json']);
+  expect(kit.sealedFiles).toEqual(['nvflare/startup/client.key']);
+  expect(kit.digest).toBe(await digest());
 });
 
 test.each<[string, () => Promise<unknown>]>([

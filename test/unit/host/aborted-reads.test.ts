@@ -24,7 +24,7 @@ test.each([
       stageFile(
         { source: join(folder, 'file'), size: 7 } as Parameters<typeof stageFile>[0],
         join(folder, 'copy'),
-        AbortSignal.abort(reason),
+        { signal: AbortSignal.abort(reason) },
       ),
   ],
 ])('%s that begins after the build was stopped fails with its reason alone', async (_, read) => {

@@ -1,0 +1,12 @@
+/** A certificate (EC, self-signed), for files that must be one. Its key was dropped. */
+export const certificate = `-----BEGIN CERTIFICATE-----
+MIIBejCCAR+gAwIBAgIUAlIGetI7qKbYiP0in2vxs3OpKsgwCgYIKoZIzj0EAwIw
+ETEPMA0GA1UEAwwGc2l0ZS0xMCAXDTI2MTEzMDE2MzA1MFoYDzIxMjYxMTA2MTYz
+MDUwWjARMQ8wDQYDVQQDDAZzaXRlLTEwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNC
+AATVFF1t+b5nP5QxqywrZNnuhirqrhSLRcSleNiRZYhaUrD6LOOppROV0nZYp0M3
+j+saubx0ZuYYcGrkTDOw7bdHo1MwUTAdBgNVHQ4EFgQU6TyQW8+nE0WA2eoQ8cAd
+pXfMgd4wHwYDVR0jBBgwFoAU6TyQW8+nE0WA2eoQ8cAdpXfMgd4wDwYDVR0TAQH/
+BAUwAwEB/zAKBggqhkjOPQQDAgNJADBGAiEApeo00B9IgJa/NmVQ33BZwRgeV7cq
+aGsSO4i5ZuJ6E2ICIQCkliVXs54NSdsR6fvbC13MhFdzP/HaftxjjQiN9VqSrA==
+-----END CERTIFICATE-----
+`;
