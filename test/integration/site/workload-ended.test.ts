@@ -11,7 +11,7 @@ let root: string;
 /** The guest's script on this machine: what it names by absolute path lies below `root`, and nothing is powered off. */
 beforeEach(async () => {
   root = await mkdtemp(join(tmpdir(), 'ended-test-'));
-  for (const folder of ['applog', 'dev', 'run/cvm/workload/rootfs', 'usr/lib/cvm'])
+  for (const folder of ['applog', 'dev', 'run/cvm/ram/workload', 'usr/lib/cvm'])
     await mkdir(join(root, folder), { recursive: true });
   await writeFile(join(root, 'run/cvm/verdict-port'), '');
   for (const name of ['workload.sh', 'workload-ended']) {
@@ -62,6 +62,60 @@ describe('workload-ended', () => {
     expect(pauses.slice(0, 4)).toEqual(['5', '10', '20', '40']);
     expect(existsSync(join(root, 'powered-off'))).toBe(true);
     expect(await text('applog/boot.log')).toContain('powering off: the workload failed 5 times in a row');
+  });
+
+  const shutdown = 'Shutting down site site-1 due to: Cross-site validation failed: "x" is\\n not known';
+
+  it.each([
+    0, 1,
+  ])('does not call it success where FLARE ended the site, whatever it ends with: %d', async (status) => {
+    await writeFile(join(root, 'run/cvm/workload.log-size'), '8\n');
+    await writeFile(
+      join(root, 'applog/workload.log'),
+      `earlier\n2026 - CCManager - CRITICAL - ${shutdown}\nbye\n`,
+    );
+    await ended(status);
+    const log = await text('applog/boot.log');
+    expect(log).toMatch(
+      /FAILED E76: FLARE ended this site as a security measure: Shutting down site site-1 due to: Cross-site validation failed: x isn not known\n.*powering off\n$/,
+    );
+    expect(log).not.toContain('ended well');
+    expect(existsSync(join(root, 'powered-off'))).toBe(true);
+  });
+
+  it('takes no words of an earlier run for those of this one', async () => {
+    const before = `CRITICAL - ${shutdown}\n`;
+    await writeFile(join(root, 'run/cvm/workload.log-size'), `${before.length}\n`);
+    await writeFile(join(root, 'applog/workload.log'), `${before}all is well\n`);
+    await ended(0);
+    expect(await text('applog/boot.log')).toContain('the workload ended well');
+  });
+
+  it('finds them in a log that began anew while the workload ran', async () => {
+    await writeFile(join(root, 'run/cvm/workload.log-size'), '100000000\n');
+    await writeFile(join(root, 'applog/workload.log'), `CRITICAL - ${shutdown}\n`);
+    await ended(0);
+    expect(await text('applog/boot.log')).toContain('FAILED E76');
+  });
+
+  it.each(['pipe', 'link'])('is not led or held up by a %s in the place of the log', async (kind) => {
+    await writeFile(join(root, 'elsewhere'), `CRITICAL - ${shutdown}\n`);
+    const log = join(root, 'applog/workload.log');
+    execFileSync(
+      ...((kind === 'pipe' ? ['mkfifo', [log]] : ['ln', ['-s', join(root, 'elsewhere'), log]]) as [
+        string,
+        string[],
+      ]),
+    );
+    await ended(0);
+    expect(await text('applog/boot.log')).toContain('the workload ended well');
+  });
+
+  it('starts nothing again where the container could not be set up', async () => {
+    await writeFile(join(root, 'run/cvm/workload.refused'), '');
+    await ended(1);
+    expect(existsSync(join(root, 'powered-off'))).toBe(true);
+    expect(await text('applog/boot.log')).toMatch(/^.*powering off\n$/);
   });
 
   it('is not held up by a pipe that the workload put in the place of the boot log, or by a console that takes nothing', async () => {

@@ -11,12 +11,17 @@ const path = (name: string) => join(root, name);
 /** The guest's script on this machine, what it names by absolute path below `root`; the runtime only says what it was asked. */
 beforeEach(async () => {
   root = await mkdtemp(join(tmpdir(), 'start-test-'));
-  const folders = ['bin', 'proc/sys/net/ipv4', 'run/cvm/workload/rootfs', 'usr/lib/cvm/workload', 'vault'];
+  const folders = ['applog', 'bin', 'dev', 'run/cvm/workload/rootfs', 'usr/lib/cvm/workload', 'vault'];
   for (const folder of folders) await mkdir(path(folder), { recursive: true });
-  await writeFile(path('usr/lib/cvm/workload/volumes'), '');
+  await writeFile(path('usr/lib/cvm/attach-mounts'), `#!/bin/sh\necho "$*" > ${path('attached')}\n`, {
+    mode: 0o755,
+  });
   for (const name of ['workload.sh', 'workload-start']) {
     const text = await readFile(templatePath(`site/${name}`), 'utf8');
-    const moved = text.replaceAll(/(?<![\w$}/])\/(proc\/sys|run|usr\/lib\/cvm|vault)\b/g, `${root}/$1`);
+    const moved = text.replaceAll(
+      /(?<![\w$}/])\/(applog|dev\/console|run|usr\/lib\/cvm|vault)\b/g,
+      `${root}/$1`,
+    );
     await writeFile(path(`usr/lib/cvm/${name}`), moved);
   }
   await writeFile(path('bin/crun'), '#!/bin/sh\necho "$@"\n', { mode: 0o755 });
@@ -36,8 +41,35 @@ async function start(): Promise<string> {
 
 const asked = () => `--cgroup-manager=cgroupfs run --bundle ${path('usr/lib/cvm/workload')} workload\n`;
 
-it('starts the workload with an empty vault', async () => {
+it('starts the workload with an empty vault, after its root was looked at', async () => {
   expect(await start()).toBe(asked());
+  expect(await readFile(path('attached'), 'utf8')).toBe(
+    `${path('run/cvm/workload/rootfs')} ${path('usr/lib/cvm/workload/mount-points')} ${path('run/cvm/user-namespace')}\n`,
+  );
+});
+
+it('starts nothing where its root cannot be used, and says why', async () => {
+  await writeFile(path('run/cvm/verdict-port'), '');
+  const refusal = '#!/bin/sh\necho "the image has no folder at /dev"\nexit 3\n';
+  await writeFile(path('usr/lib/cvm/attach-mounts'), refusal, { mode: 0o755 });
+  await writeFile(path('bin/crun'), `#!/bin/sh\ncase "$*" in *run*) : > ${path('started')} ;; esac\n`, {
+    mode: 0o755,
+  });
+  const { status } = spawnSync('sh', [path('usr/lib/cvm/workload-start')], {
+    env: { PATH: `${path('bin')}:${process.env.PATH}` },
+  });
+  expect(status).toBe(1);
+  expect(await readdir(root)).not.toContain('started');
+  expect(await readFile(path('applog/boot.log'), 'utf8')).toMatch(
+    /FAILED E75: the container cannot be set up: the image has no folder at \/dev\n$/,
+  );
+  expect(await readdir(path('run/cvm'))).toContain('workload.refused');
+});
+
+it('notes how long the log is, so that the end of this run can be told from earlier ones', async () => {
+  await writeFile(path('applog/workload.log'), 'earlier\n');
+  expect(await start()).toBe(asked());
+  expect(await readFile(path('run/cvm/workload.log-size'), 'utf8')).toBe('8\n');
 });
 
 it('removes the process numbers that a FLARE which was cut off left in the vault, and nothing else', async () => {
@@ -77,17 +109,16 @@ it.each([
 it('ends what is left of the container before it looks at anything that the container could exchange', async () => {
   await mkdir(path('vault/workspace'));
   await writeFile(path('vault/workspace/pid.fl'), '1\n');
-  await writeFile(path('usr/lib/cvm/workload/volumes'), '/data\n');
-  const seen = `[ -e ${path('vault/workspace/pid.fl')} ] && [ ! -e ${path('run/cvm/workload/rootfs/data')} ]`;
+  const seen = `[ -e ${path('vault/workspace/pid.fl')} ] && [ ! -e ${path('attached')} ]`;
   const script = `#!/bin/sh\ncase "$*" in *delete*) ${seen} && : > ${path('untouched')} ;; *) echo "$@" ;; esac\n`;
   await writeFile(path('bin/crun'), script, { mode: 0o755 });
   expect(await start()).toBe(asked());
   expect(await readdir(root)).toContain('untouched');
   expect(await readdir(path('vault/workspace'))).toEqual([]);
-  expect(await readdir(path('run/cvm/workload/rootfs'))).toEqual(['data']);
+  expect(await readdir(root)).toContain('attached');
 });
 
-it('removes files of folders with any name, and starts no program for those with nothing to remove', async () => {
+it('removes files of folders with any name, and starts no program for each', async () => {
   const odd = ['-rf', 'a b', 'a\nb', '*', '$(id)', '[!a]'];
   const empty = Array.from({ length: 200 }, (_, index) => `empty-${index}`);
   for (const name of [...odd, ...empty]) await mkdir(path(`vault/workspace/${name}`), { recursive: true });
@@ -95,10 +126,7 @@ it('removes files of folders with any name, and starts no program for those with
     await writeFile(path(`vault/workspace/${name}/pid.fl`), '1\n');
     await symlink(path('nowhere'), path(`vault/workspace/${name}/daemon_pid.fl`));
   }
-  await writeFile(path('bin/rm'), `#!/bin/sh\necho x >> ${path('removals')}\nexec /bin/rm "$@"\n`, {
-    mode: 0o755,
-  });
   expect(await start()).toBe(asked());
   for (const name of odd) expect(await readdir(path(`vault/workspace/${name}`)), name).toEqual([]);
-  expect((await readFile(path('removals'), 'utf8')).split('\n')).toHaveLength(2 * odd.length + 1);
+  expect(await readdir(path('vault/workspace'))).toHaveLength(odd.length + empty.length);
 });

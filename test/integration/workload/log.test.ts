@@ -126,6 +126,25 @@ describe('the log of the workload', () => {
     expect((await stat(logger.file('workload.log.1'))).size).toBeGreaterThan(100_000);
   });
 
+  it('neither follows nor waits for what is planted between its look and its writing', async () => {
+    // Planted again and again while it writes: each time in the moment after its look.
+    await using logger = await Logger.make(512);
+    const victim = join(logger.folder, 'victim');
+    await writeFile(victim, 'untouched');
+    await logger.say('first\n');
+    await logger.drained();
+    const plant = `while [ ! -e ../stop ]; do rm -rf workload.log; mkfifo workload.log; rm -rf workload.log; ln -s ../victim workload.log; done`;
+    const planter = spawn('sh', ['-c', plant], { cwd: logger.file('.'), stdio: 'ignore' });
+    await logger.say(numberedLines(8 * 2 ** 20));
+    await logger.drained();
+    await writeFile(join(logger.folder, 'stop'), '');
+    await once(planter, 'close');
+    expect(await readFile(victim, 'utf8')).toBe('untouched');
+    await logger.say('the last line\n');
+    await logger.drained();
+    expect(await readFile(logger.file('workload.log'), 'utf8')).toContain('the last line\n');
+  });
+
   it.each([
     ['a folder in the place of the file before', 'mkdir -p workload.log.1/x'],
     ['a pipe in the place of the log', 'rm -f workload.log && mkfifo workload.log'],
