@@ -149,14 +149,17 @@ const site = cvm.task('site', {
     const file = join(work.path, 'site.squashfs');
     const gpu = gpuOfSite(settings);
     const container = { hostBin: broker.snpguest !== undefined, gpu: gpu !== undefined };
-    const config = runtimeConfig(workload, { hostname: hostName(settings.name), ...container });
+    const share = shareSettings(settings.site);
+    const named = { hostname: hostName(settings.name), ...container };
+    const config = runtimeConfig(workload, named);
     await makeSiteLayer(
       {
         runtimeConfig: config,
+        shareRuntimeConfig: share.allowed ? runtimeConfig(workload, { ...named, share: true }) : undefined,
         mountPoints: mountPointsFor(container),
         ids: { first: firstId, count: idCount },
         userConfigList: kit.sealedList,
-        share: shareSettings(settings.site),
+        share,
         sealedFolder: kit.sealedFolder,
         owner: { uid: firstId + config.process.user.uid, gid: firstId + config.process.user.gid },
         snpguest: broker.snpguest,

@@ -19,6 +19,8 @@ export interface ShareSettings {
 export interface SiteLayer {
   /** OCI runtime configuration of the workload. */
   runtimeConfig: object;
+  /** The same with a mount point for the NFS share; undefined where there can be none. */
+  shareRuntimeConfig?: object | undefined;
   /** Absolute paths in the container that are mounted over; where the image has one, it must be a folder. */
   mountPoints: readonly string[];
   /** The VM's numbers of the container's users and groups: that of its root, and how many there are. */
@@ -87,6 +89,10 @@ export async function makeSiteLayer(layer: SiteLayer, options: SiteLayerOptions)
   await writeShare(layer.share, home);
   await writeFile(join(home, 'user_config.list'), layer.userConfigList);
   await writeFile(join(home, 'workload/config.json'), JSON.stringify(layer.runtimeConfig));
+  if (layer.shareRuntimeConfig !== undefined) {
+    await mkdir(join(home, 'workload-share'), { mode: 0o755 });
+    await writeFile(join(home, 'workload-share/config.json'), JSON.stringify(layer.shareRuntimeConfig));
+  }
   await addAttestation(home, layer);
   if (layer.gpu !== undefined) await addGpu(home, layer.gpu);
   await writeFile(join(home, 'workload/mount-points'), layer.mountPoints.map((path) => `${path}\n`).join(''));

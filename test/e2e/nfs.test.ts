@@ -48,7 +48,8 @@ test('a share whose server comes late appears read-only in the running workload,
   for (const what of ['a link is followed', 'a program runs', 'the share can be written'])
     expect(said).not.toContain(what);
   expect(await readdir(exported)).not.toContain('written');
-  const mount = said.find((line) => line.startsWith('mount: /user_data/mnt '));
+  // The last one lies on top.
+  const mount = said.findLast((line) => line.startsWith('mount: /user_data/mnt '));
   expect(mount).toMatch(/^mount: \/user_data\/mnt nfs4 /);
   for (const flag of ['ro', 'nosuid', 'nodev', 'noexec', 'nosymfollow'])
     expect(mount?.split(' ').at(-1)?.split(',')).toContain(flag);

@@ -9,6 +9,8 @@ export interface Mount {
 export interface MountSettings {
   /** True to give the container `/host/bin/snpguest`. */
   hostBin: boolean;
+  /** True to give it a mount point for an NFS share, below the drive `user_data`. */
+  share?: boolean;
 }
 
 function bind(source: string, destination: string, ...options: string[]): Mount {
@@ -68,9 +70,20 @@ const hostBinMounts: readonly Mount[] = [
   bind('/run/cvm/report', '/host/run', 'ro', 'nosuid', 'nodev', 'noexec'),
 ];
 
+/**
+ * Where an NFS share appears, whenever it comes (templates/site/lock). Without flags of its own the mount keeps those of the VM's, and as
+ * a slave it shows what the VM mounts there later, never the other way.
+ */
+const shareMount = bind('/run/cvm/share-point', '/user_data/mnt', 'rslave');
+
 /** What crun mounts. Sources are paths of the guest. {@link attachedFolders} are there before it starts. */
-export function mountsFor({ hostBin }: MountSettings): Mount[] {
-  return [...kernelMounts, ...fileMounts, ...(hostBin ? hostBinMounts : [])];
+export function mountsFor({ hostBin, share }: MountSettings): Mount[] {
+  return [
+    ...kernelMounts,
+    ...fileMounts,
+    ...(hostBin ? hostBinMounts : []),
+    ...(share === true ? [shareMount] : []),
+  ];
 }
 
 /** What templates/site/attach-mounts mounts below the container's root before crun starts: sysfs and the drives. */

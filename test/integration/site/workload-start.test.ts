@@ -39,7 +39,7 @@ async function start(): Promise<string> {
   return await readFile(path('run/cvm/workload.pipe'), 'utf8');
 }
 
-const asked = () => `--cgroup-manager=cgroupfs run --bundle ${path('usr/lib/cvm/workload')} workload\n`;
+const asked = () => `--cgroup-manager=cgroupfs run --bundle ${path('run/cvm/bundle')} workload\n`;
 
 it('starts the workload with an empty vault, after its root was looked at', async () => {
   expect(await start()).toBe(asked());
