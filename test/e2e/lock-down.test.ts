@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { workDirectory } from '../../src/host/temp.ts';
 import { asBuilt, auditBundle, auditLines, plantGuestAudit, sections } from './audit.ts';
+import { editDrive } from './drives.ts';
 import type { Boot, Vm } from './harness.ts';
 import { ownModules, ownProcesses, ownSockets, ownUnitFiles } from './locked.ts';
 
@@ -37,6 +38,13 @@ async function addedDevices(work: string): Promise<string[]> {
 test('boots with all of these, and its workload runs to its end', async () => {
   vm = await auditBundle('lock-down');
   await plantGuestAudit(vm);
+  const ofRoot = [
+    'write secret /secret',
+    'sif /secret mode 0100600',
+    'sif /secret uid 0',
+    'sif /secret gid 0',
+  ];
+  await editDrive(vm.file('user_data.qcow2'), ofRoot, { secret: 'for root alone\n' });
   await using work = await workDirectory();
   end = await vm.boot({ hostile: { ...asBuilt(vm), extraArguments: await addedDevices(work.path) } });
   inside = await auditLines(vm);
@@ -53,6 +61,8 @@ test('from inside of the container only what a container may do is possible', ()
     // The overlay, whose writable layer is in RAM.
     '/tmp lies in /',
     'root is overlay',
+    // On user_data: a file of root's there is the container's root's.
+    'secret: for root alone, 0 0',
     `/dev holds ${containerDevices.map((name) => `/dev/${name} `).join('')}`,
     ...['a file in the root', 'a file in /tmp'].map((what) => `${what}: possible`),
     // In a user namespace no node is made for a device.

@@ -40,6 +40,7 @@ value Seccomp
 echo "audit: core dumps: $(ulimit -c), $(ulimit -H -c)"
 echo "audit: /tmp lies in $(df -P /tmp | awk 'NR == 2 { print $6 }')"
 echo "audit: root is $(sed -n 's/^[^ ]* \/ \([^ ]*\) .*/\1/p' /proc/mounts)"
+echo "audit: secret: $(cat /user_data/secret), $(stat -c '%u %g' /user_data/secret)"
 echo "audit: /dev holds $(find /dev -mindepth 1 -maxdepth 1 | sort | tr '\n' ' ')"
 try 'a file in the root' writes x /written
 try 'a file in /tmp' writes x /tmp/written
