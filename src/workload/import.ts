@@ -43,7 +43,8 @@ function layerKey(diffId: string): string {
  * Imports a docker archive: every layer becomes a squashfs in the cache.
  *
  * The archive is hashed first; a known one costs no more than that. Else one pass converts all that looks like a
- * layer, and only when the manifest and every digest proved right does anything enter the cache.
+ * layer, and only when the manifest and every digest proved right does anything enter the cache. Each pass is compared with the
+ * hash on the way: the key of the cache is that of the bytes that were converted.
  * @throws UserError where the archive is damaged, holds no image or several, one for another machine, hostile entries,
  *   or a layer other than the one its configuration names
  */
@@ -86,7 +87,6 @@ export async function importArchive(options: ImportOptions): Promise<Workload> {
       else for await (const _ of tar);
     });
   }
-  await file.assertUnchanged();
 
   const pending = paths.map((path) => converted.get(path)!);
   checkDiffIds(archive, image, paths, pending);
