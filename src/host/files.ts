@@ -31,7 +31,7 @@ export async function writeFileAtomic(path: string, data: string | Uint8Array, m
  * @param more flags of open(2) besides reading
  * @throws Error saying why, with the `code` of the system where it has one
  */
-export async function openRegularFile(path: string, more = 0): Promise<FileHandle> {
+export async function openRegularFile(path: string | Buffer, more = 0): Promise<FileHandle> {
   refuseOthers(await stat(path));
   // Looked at again: another file may have taken the name.
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY | more);
@@ -50,12 +50,15 @@ function refuseOthers(found: Stats): void {
   throw Object.assign(new Error(why), found.isDirectory() ? { code: 'EISDIR' } : {});
 }
 
+/** Bytes of the largest file that is read whole unless told otherwise: settings, certificates and policies are far smaller. */
+const largestWhole = 16 * 2 ** 20;
+
 /**
  * All of a small file that somebody named.
  * @param largest bytes that it may have
  * @throws Error as {@link openRegularFile} does, and where it is larger
  */
-export async function readSmallFile(path: string, largest: number): Promise<Buffer> {
+export async function readSmallFile(path: string, largest: number = largestWhole): Promise<Buffer> {
   await using file = await openRegularFile(path);
   const buffer = Buffer.alloc(Math.min((await file.stat()).size, largest) + 1);
   let have = 0;
@@ -66,6 +69,11 @@ export async function readSmallFile(path: string, largest: number): Promise<Buff
   }
   if (have > largest) throw new Error(`it is larger than ${largest} bytes`);
   return buffer.subarray(0, have);
+}
+
+/** {@link readSmallFile} as UTF-8. */
+export async function readTextFile(path: string, largest?: number): Promise<string> {
+  return (await readSmallFile(path, largest)).toString('utf8');
 }
 
 export interface HashOptions {
@@ -105,6 +113,31 @@ export async function* bytesOfFile(path: string, signal?: AbortSignal): AsyncGen
     if (bytesRead === 0) return;
     yield buffer.subarray(0, bytesRead);
   }
+}
+
+/**
+ * Copies the bytes of a file into a new one of this account, and hashes them on the way. copyFile(3) would hand on the owner's and
+ * others' rights of the source.
+ * @param mode permission bits, exact whatever umask and source say
+ * @returns SHA-256 of what was copied, lower-case hex
+ * @throws Error where the target is there already
+ */
+export async function copyHashed(
+  source: string,
+  target: string,
+  mode: number,
+  signal?: AbortSignal,
+): Promise<string> {
+  await using file = await open(target, 'wx', mode & 0o700);
+  await file.chmod(mode);
+  const hash = createHash('sha256');
+  let at = 0;
+  for await (const bytes of bytesOfFile(source, signal)) {
+    hash.update(bytes);
+    await writeAll(file, bytes, at);
+    at += bytes.length;
+  }
+  return hash.digest('hex');
 }
 
 /** Writes all of the bytes at a place of a file; `write` alone may take a part. */

@@ -1,7 +1,7 @@
-import { chmod, mkdir, readFile } from 'node:fs/promises';
+import { chmod, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { exitStatus, hasCode, messageOf, UserError } from '../host/errors.ts';
-import { writeFileAtomic } from '../host/files.ts';
+import { readTextFile, writeFileAtomic } from '../host/files.ts';
 import type { Secret } from '../host/secret.ts';
 import { fillTemplate, plainText, readTemplate } from '../host/template.ts';
 import { digestEncodings, measurementsOf, policyEntry } from './policy/entry.ts';
@@ -70,7 +70,7 @@ export async function readHandoffRecord(directory: string): Promise<ImageRecord>
     new UserError(`cannot read ${file}: ${cause}`, { hint, status: exitStatus.usage });
   let value: unknown;
   try {
-    value = JSON.parse(await readFile(file, 'utf8'));
+    value = JSON.parse(await readTextFile(file));
   } catch (error) {
     throw cannot(hasCode(error, 'ENOENT') ? 'there is no such file' : messageOf(error));
   }
