@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makePrivateFolder } from '../bundle/index.ts';
 import { exitStatus, messageOf, UserError } from '../host/errors.ts';
 import { newDiskKey, type Secret } from '../host/secret.ts';
 import type { BuildSettings } from './settings.ts';
@@ -12,6 +13,8 @@ export interface Identity {
   key: Secret;
   /** Bundle folder, `target/cvm_<id>`, or where it is made. */
   folder: string;
+  /** Mode of that folder once the bundle is complete. Until then it is 0700. */
+  finalMode: number;
   /** The packed bundle before it gets its name, in the same folder as that. */
   archive: string;
   /** `handoff/cvm_<id>`, or where it is made. */
@@ -28,7 +31,7 @@ export async function newIdentity(settings: BuildSettings, scope: AsyncDisposabl
   scope.defer(() => key.wipe());
   const place = settings.replaces?.keepId === undefined ? newPlace(settings) : placeBeside(settings);
   const { unfinished } = place;
-  await mkdir(place.folder, { recursive: true, mode: 0o755 }).catch((error: unknown) => {
+  const finalMode = await makePrivateFolder(place.folder).catch((error: unknown) => {
     throw new UserError(`cannot make the bundle's folder ${place.folder}: ${messageOf(error)}`, {
       hint: 'choose another output folder: --output, or output in builder.yml',
       status: exitStatus.usage,
@@ -37,10 +40,12 @@ export async function newIdentity(settings: BuildSettings, scope: AsyncDisposabl
   scope.defer(async () => {
     for (const path of unfinished) await rm(path, { recursive: true, force: true });
   });
-  return { ...place, key };
+  return { ...place, finalMode, key };
 }
 
-function newPlace({ targetFolder, handoffFolder, builder }: BuildSettings): Omit<Identity, 'key'> {
+type Place = Omit<Identity, 'key' | 'finalMode'>;
+
+function newPlace({ targetFolder, handoffFolder, builder }: BuildSettings): Place {
   const id = randomBytes(6).toString('hex');
   const folder = join(targetFolder, `cvm_${id}`);
   const archive = join(targetFolder, `.cvm_${id}.tgz`);
@@ -50,7 +55,7 @@ function newPlace({ targetFolder, handoffFolder, builder }: BuildSettings): Omit
 }
 
 /** An image that keeps the id of another is made beside it, and takes its place at the end. */
-function placeBeside({ name, replaces }: BuildSettings): Omit<Identity, 'key'> {
+function placeBeside({ name, replaces }: BuildSettings): Place {
   const { places, resource } = replaces!.keepId!;
   return {
     id: places.id,

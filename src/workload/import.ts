@@ -1,6 +1,7 @@
 import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Cache, type CacheDraft, contentKey } from '../graph/cache.ts';
+import { recordedDigest } from '../host/digests.ts';
 import { UserError } from '../host/errors.ts';
 import type { Bytes } from '../host/tar/bytes.ts';
 import { type Accounts, effectiveAccounts } from './accounts.ts';
@@ -167,7 +168,7 @@ function workload(
 
 async function layerAt(diffId: string, folder: string): Promise<Layer> {
   const squashfs = join(folder, squashfsName);
-  return { diffId, squashfs, bytes: (await stat(squashfs)).size };
+  return { diffId, squashfs, bytes: (await stat(squashfs)).size, sha256: await recordedDigest(squashfs) };
 }
 
 /** The record of an archive seen before, where all of its layers are still in the cache. */
