@@ -3,6 +3,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makePrivateFolder } from '../bundle/index.ts';
 import { exitStatus, messageOf, UserError } from '../host/errors.ts';
+import { whyNotOwn } from '../host/folders.ts';
 import { newDiskKey, type Secret } from '../host/secret.ts';
 import type { BuildSettings } from './settings.ts';
 
@@ -31,6 +32,8 @@ export async function newIdentity(settings: BuildSettings, scope: AsyncDisposabl
   scope.defer(() => key.wipe());
   const place = settings.replaces?.keepId === undefined ? newPlace(settings) : placeBeside(settings);
   const { unfinished } = place;
+  await requireOwn(settings.targetFolder);
+  await requireOwn(settings.handoffFolder);
   const finalMode = await makePrivateFolder(place.folder).catch((error: unknown) => {
     throw new UserError(`cannot make the bundle's folder ${place.folder}: ${messageOf(error)}`, {
       hint: 'choose another output folder: --output, or output in builder.yml',
@@ -40,7 +43,19 @@ export async function newIdentity(settings: BuildSettings, scope: AsyncDisposabl
   scope.defer(async () => {
     for (const path of unfinished) await rm(path, { recursive: true, force: true });
   });
+  // Once more: what was not there before may have been made by somebody else.
+  await requireOwn(place.folder);
   return { ...place, finalMode, key };
+}
+
+/** Whoever can replace a folder on the way to bundle or key changes what is measured, or reads the key. @throws UserError */
+async function requireOwn(folder: string): Promise<void> {
+  const why = await whyNotOwn(folder);
+  if (why === undefined) return;
+  throw new UserError(`cannot build into ${folder}: ${why}`, {
+    hint: 'it could change the bundle or take the disk key: choose an output folder of your own (--output, or output in builder.yml), or take that right away with chown and chmod',
+    status: exitStatus.usage,
+  });
 }
 
 type Place = Omit<Identity, 'key' | 'finalMode'>;

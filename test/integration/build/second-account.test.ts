@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, chown, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, readdir, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { bundleFiles } from '../../../src/bundle/index.ts';
@@ -70,6 +70,29 @@ describe.runIf(root)('a second account', () => {
     }
     const verified = await bench.run(['verify', '--config', bench.path('builder.yml'), bundle]);
     expect(verified.stderr + verified.stdout).toContain('The bundle is whole');
+  });
+
+  it.each([
+    ['target', 'a link'],
+    ['handoff', 'a link'],
+    ['handoff', 'a folder'],
+  ])('who put its own %s there, as %s, gets neither a bundle nor a key', async (name, kind) => {
+    const theirs = bench.path('theirs');
+    await rm(theirs, { recursive: true, force: true });
+    await mkdir(theirs);
+    await chown(theirs, nobody.uid, nobody.gid);
+    if (kind === 'a link') await symlink(theirs, bench.path(name));
+    else await rename(theirs, bench.path(name));
+    const outcome = await bench.build();
+    expect(outcome.status).toBe(2);
+    expect(outcome.stderr).toMatch(
+      new RegExp(
+        `^error: cannot build into ${bench.path(name)}: \\S+ belongs to another account \\(uid 65534\\)$`,
+        'm',
+      ),
+    );
+    expect(outcome.stderr).toMatch(/^hint: .*--output/m);
+    expect(await readdir(kind === 'a link' ? theirs : bench.path(name))).toEqual([]);
   });
 
   it('whose file lies in the cache, with the rest of the entry as it was made, is not believed', async () => {
