@@ -28,7 +28,7 @@ export interface YamlDocument {
 }
 
 const largestFile = 1024 * 1024;
-const tooMuch = 'the file is nested too deeply, holds too many values, or its aliases repeat too much';
+const tooMuch = 'the file is nested too deeply, or its aliases repeat too much';
 /** YAML parsers cascade; past these the reader learns nothing new. */
 const mostSyntaxErrors = 10;
 /** FLARE's re-dump writes a list used twice as an alias, so aliases must work; bombs need many more. */
@@ -72,7 +72,8 @@ export function parseYaml(text: string, file: string): { document?: YamlDocument
     if (nodeErrors.length > 0) return { errors: nodeErrors.slice(0, mostSyntaxErrors) };
     const value = tree.toJS({ maxAliasCount: mostAliases }) as Record<string, unknown>;
     const pairs: PairIndex = new WeakMap();
-    if (!isReasonable(value)) return { errors: [problem(0, tooMuch)] };
+    const unreasonable = whyUnreasonable(value);
+    if (unreasonable !== undefined) return { errors: [problem(0, unreasonable)] };
     return {
       document: {
         value,
@@ -160,18 +161,20 @@ function refusedNodes(tree: Document): { offset: number; message: string }[] {
 const deepest = 32;
 const mostValues = 50_000;
 
-/** False for values nested past {@link deepest}, as an alias of its own parent is, or too many to walk. */
-function isReasonable(top: unknown): boolean {
+/** What is wrong with values nested past {@link deepest}, as an alias of its own parent is, or too many to walk. */
+function whyUnreasonable(top: unknown): string | undefined {
   let level: unknown[] = [top];
   let seen = 0;
   for (let depth = 0; level.length > 0; depth++) {
     seen += level.length;
-    if (depth > deepest || seen > mostValues) return false;
+    if (depth > deepest) return tooMuch;
+    // With aliases it may be the repetition, in a plain file it is the number.
+    if (seen > mostValues) return depth > 1 ? tooMuch : `the file holds more than ${mostValues} settings`;
     level = level.flatMap((value) =>
       typeof value === 'object' && value !== null ? Object.values(value) : [],
     );
   }
-  return true;
+  return undefined;
 }
 
 const offsetOf = (node: unknown): number => (isNode(node) ? (node.range?.[0] ?? 0) : 0);
