@@ -134,7 +134,10 @@ describe('the threat model', () => {
 
   it('has a row for each threat, in order', () => {
     const rows = allMatches(text, /^\| (T\d+) \|/gm);
-    expect(rows).toEqual(Array.from({ length: 21 }, (_, index) => `T${index + 1}`));
+    const run = (first: number, last: number) =>
+      Array.from({ length: last - first + 1 }, (_, index) => `T${first + index}`);
+    // The numbers between are of threats that were tried and held, and change nothing here.
+    expect(rows).toEqual([...run(1, 21), ...run(39, 44), ...run(46, 46)]);
   });
 
   it('names tests that exist', () => {
