@@ -1,7 +1,12 @@
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import { expect, it } from 'vitest';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, it } from 'vitest';
 import { templatePath } from '../../../src/host/template.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'vault-test-'));
+afterAll(() => rmSync(folder, { recursive: true }));
 
 /** What InitApp's shell ends with where e2fsck gives that status, and the kernel said so much before and after. */
 function repair(status: number, before: string, after: string): string {
@@ -14,7 +19,7 @@ function repair(status: number, before: string, after: string): string {
     check() { kernel_log=${JSON.stringify(after)}; return ${status}; }
     ${readFileSync(templatePath('initrd/lib/vault.sh'), 'utf8')
       .replaceAll('/usr/sbin/e2fsck -p', 'check')
-      .replaceAll('/run/', '/dev/shm/cvm-vault-test-')}
+      .replaceAll('/run/', `${folder}/`)}
     vault=/dev/null
     vault_errors=$(drive_errors)
     repair_vault
