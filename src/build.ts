@@ -1,4 +1,4 @@
-import { copyFile, rename, stat } from 'node:fs/promises';
+import { rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { findFirmware, localFirmware } from './base/index.ts';
 import { acceptFirmware, firmwareOf } from './build/accept-firmware.ts';
@@ -18,11 +18,13 @@ import { writeBuildRecord } from './build/record/file.ts';
 import { runtimeAttestation } from './build/runtime-attestation.ts';
 import type { BuildSettings } from './build/settings.ts';
 import { shareSettings, userDataFolder } from './build/user-data.ts';
-import { commandLine, measureLaunch, packBundle } from './bundle/index.ts';
+import { commandLine, measureLaunch, openToReaders, packBundle } from './bundle/index.ts';
 import { makeDrive } from './drives/index.ts';
 import { type Cache, openCache } from './graph/cache.ts';
 import { graph } from './graph/graph.ts';
+import { recordedDigest, requireDigest } from './host/digests.ts';
 import { messageOf, UserError } from './host/errors.ts';
+import { copyHashed } from './host/files.ts';
 import { workDirectory } from './host/temp.ts';
 import {
   cachedGenericParts,
@@ -200,12 +202,16 @@ const seal = cvm.task('seal', {
   needs: { identity, base, site, workload },
   run: async ({ identity, base, site, workload }, { options: { settings }, scope, signal, progress }) => {
     const files = [
-      { name: 'base', file: base.squashfs },
+      { name: 'base', file: base.squashfs, sha256: base.id },
       { name: 'site', file: site.file },
-      ...workload.layers.map(({ squashfs }, index) => ({ name: `layer${index}`, file: squashfs })),
+      ...workload.layers.map(({ squashfs, sha256 }, index) => ({
+        name: `layer${index}`,
+        file: squashfs,
+        sha256,
+      })),
     ];
     const segments = await Promise.all(
-      files.map(async ({ name, file }) => ({ name, file, bytes: (await stat(file)).size })),
+      files.map(async (segment) => ({ ...segment, bytes: (await stat(segment.file)).size })),
     );
     const bytes = segments.reduce((sum, segment) => sum + segment.bytes, 0);
     const work = scope.use(await workDirectory({ bytes: bytes * 1.1 }));
@@ -230,26 +236,27 @@ const initrd = cvm.task('initrd', {
     const content = await initrdOfSite(settings, { ...made, user: site.user }, note);
     await sitePart(content, { file: part, workDirectory: work.path, signal });
     const file = join(made.identity.folder, 'initrd.img');
-    await makeInitrd(genericInitrd, part, file, signal);
-    return file;
+    return { file, sha256: await makeInitrd(genericInitrd, part, file, signal) };
   },
 });
 
 const measure = cvm.task('measure', {
   title: 'Launch digests',
   needs: { identity, base, firmware, initrd },
-  run: async ({ identity, base, firmware, initrd }, { options: { settings } }) => {
+  run: async ({ identity, base, firmware, initrd }, { options: { settings }, signal }) => {
     const { machine } = settings.builder;
-    // What is measured is what lies in the bundle, not what it was copied from.
+    // What is measured is what lies in the bundle, and that is what was cached and joined.
     const kernel = join(identity.folder, 'vmlinuz');
-    await copyFile(base.kernel, kernel);
-    const { launch } = await measureLaunch({
+    await copyHashed(base.kernel, kernel, 0o644, signal);
+    const { launch, blobs } = await measureLaunch({
       firmware: firmware.parsed,
       kernel,
-      initrd,
+      initrd: initrd.file,
       cmdline: commandLine(identity.id),
       ...machine,
     });
+    requireDigest(base.kernel, await recordedDigest(base.kernel), blobs.kernel.toString('hex'));
+    requireDigest(initrd.file, initrd.sha256, blobs.initrd.toString('hex'));
     return launch;
   },
 });
@@ -266,6 +273,7 @@ const bundle = cvm.task('bundle', {
       signal,
       progress: (done, total) => progress({ done, total, unit: 'bytes' }),
     });
+    await openToReaders(identity.folder, identity.finalMode);
     return manifest;
   },
 });

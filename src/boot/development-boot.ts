@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Manifest, measureLaunch, readManifest, verifyBundle } from '../bundle/index.ts';
 import { exitStatus, UserError } from '../host/errors.ts';
+import { readTextFile } from '../host/files.ts';
 import { startDevelopmentKbs } from '../kbs/dev-kbs/index.ts';
 import { type BlobHashes, readFirmware } from '../measure/index.ts';
 import { type BootResult, bootBundle, type Peer } from './boot.ts';
@@ -161,10 +161,17 @@ function chooseVcpus(manifest: Manifest, wanted: number | undefined): number {
 
 /** launch_vm.sh says how user_data is attached; the manifest's digest covers that file. */
 async function isUserDataWritable(folder: string): Promise<boolean> {
-  return /^user_data_readonly=.?off/m.test(await readFile(join(folder, 'launch_vm.sh'), 'utf8'));
+  return /^user_data_readonly=.?off/m.test(await readTextFile(join(folder, 'launch_vm.sh')));
 }
 
-function kbsAddress(url: string): { host: string; port: number } {
+/** Host and port of a key broker. @throws UserError for what is no https address */
+export function kbsAddress(url: string): { host: string; port: number } {
+  if (!URL.canParse(url)) {
+    throw new UserError(`cannot use the KBS at ${JSON.stringify(url)}: it is not an address`, {
+      hint: 'write it as https://127.0.0.1:8999',
+      status: exitStatus.usage,
+    });
+  }
   const { hostname, port, protocol } = new URL(url);
   if (protocol !== 'https:') {
     throw new UserError(`cannot use the KBS at ${url}: the CVM speaks https only`, {

@@ -1,5 +1,4 @@
 import { existsSync, statSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import {
@@ -13,6 +12,7 @@ import {
   resolvePath,
 } from '../config/index.ts';
 import { exitStatus, hasCode, messageOf, UserError } from '../host/errors.ts';
+import { readTextFile } from '../host/files.ts';
 import { homeFolder } from '../host/home.ts';
 
 /** The checkout this program runs from. */
@@ -46,7 +46,7 @@ export function findBuilderFile(named: string | undefined): string | undefined {
 /** The text of a configuration file. @throws UserError */
 export async function readConfig(file: string): Promise<string> {
   try {
-    return await readFile(file, 'utf8');
+    return await readTextFile(file);
   } catch (error) {
     const cause = hasCode(error, 'ENOENT') ? 'there is no such file' : messageOf(error);
     throw new UserError(`cannot read ${file}: ${cause}`, { status: exitStatus.usage });

@@ -1,5 +1,5 @@
-import { readFile } from 'node:fs/promises';
 import { hasCode, messageOf, type UserError } from '../host/errors.ts';
+import { readTextFile } from '../host/files.ts';
 
 const hint = 'set kbs.ca in builder.yml, or put it at binaries/rootCA.crt';
 
@@ -14,9 +14,9 @@ export async function readCertificate(
   file: string,
   refuse: (cause: string, hint: string) => UserError,
 ): Promise<string> {
-  const text = await readFile(file, 'utf8').catch((error: unknown) => {
+  const text = await readTextFile(file).catch((error: unknown) => {
     const missing = hasCode(error, 'ENOENT');
-    throw refuse(missing ? "the key broker's certificate is missing" : messageOf(error), hint);
+    throw refuse(missing ? "the key broker's certificate is missing" : `${file}: ${messageOf(error)}`, hint);
   });
   if (/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(text)) {
     throw refuse(`${file} holds a private key`, 'it must hold the certificate alone');

@@ -1,7 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { lstat, mkdir, readlink, realpath, rename, rm, stat, symlink } from 'node:fs/promises';
-import { basename, dirname, isAbsolute, join } from 'node:path';
+import { lstat, mkdir, readlink, rename, rm, symlink } from 'node:fs/promises';
+import { basename, isAbsolute, join } from 'node:path';
 import { exitStatus, UserError } from '../host/errors.ts';
+import { whyNotOwn } from '../host/folders.ts';
 import { ownHomeFolder } from '../host/home.ts';
 
 /** FLARE takes what stands between two blanks for the path (`\S+` of Python). Control characters make no line either. */
@@ -46,14 +47,7 @@ async function isOwnFolder(folder: string): Promise<boolean> {
   const found = await lstat(folder).catch(() => undefined);
   if (found === undefined || !found.isDirectory()) return false;
   if (found.uid !== process.getuid?.() || (found.mode & 0o022) !== 0) return false;
-  return (await keepsItsFolders(dirname(folder))) && (await keepsItsFolders(dirname(await realpath(folder))));
-}
-
-/** Whether no other account may rename what lies in a folder, or the folders above it: of a sticky one, only its own. */
-async function keepsItsFolders(folder: string): Promise<boolean> {
-  const { uid, mode } = await stat(folder);
-  if (![0, process.getuid?.()].includes(uid) || (mode & 0o1002) === 0o0002) return false;
-  return dirname(folder) === folder || (await keepsItsFolders(dirname(folder)));
+  return (await whyNotOwn(folder)) === undefined;
 }
 
 async function linked(link: string, target: string): Promise<boolean> {

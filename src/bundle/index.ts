@@ -20,6 +20,7 @@ export {
   readManifest,
   writeManifest,
 } from './manifest.ts';
+export { makePrivateFolder, openToReaders } from './modes.ts';
 export { bundleFiles, bundleFolderPattern, hashedFiles, manifestName } from './names.ts';
 export { type OpenBundle, type OpenBundleOptions, openBundle } from './open.ts';
 export { type PackOptions, packBundle } from './pack.ts';

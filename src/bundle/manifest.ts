@@ -1,8 +1,8 @@
-import { lstat, readFile } from 'node:fs/promises';
+import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { exitStatus, hasCode, messageOf, UserError } from '../host/errors.ts';
-import { type HashOptions, sha256File, writeFileAtomic } from '../host/files.ts';
+import { type HashOptions, readTextFile, sha256File, writeFileAtomic } from '../host/files.ts';
 import { hashedFiles, manifestName } from './names.ts';
 
 /** Version of manifest.json's form; raised when a reader of the old form would misread the new one. */
@@ -105,6 +105,8 @@ export type Manifest = z.infer<typeof manifestSchema>;
 export type LaunchDigest = z.infer<typeof digestSchema>;
 
 function hasNoSecret(url: string): boolean {
+  // What is no URL at all is refused by its own rule, which does not keep this one from being asked.
+  if (!URL.canParse(url)) return true;
   const { username, password, search, hash } = new URL(url);
   return `${username}${password}${search}${hash}` === '';
 }
@@ -152,7 +154,7 @@ export async function readManifest(folder: string): Promise<Manifest> {
   try {
     const found = await lstat(file);
     if (!found.isFile() || found.size > largestManifest) throw cannotRead(file, notSmall);
-    text = await readFile(file, 'utf8');
+    text = await readTextFile(file, largestManifest);
   } catch (error) {
     if (hasCode(error, 'ENOENT'))
       throw cannotRead(file, 'there is no such file', 'name a folder cvm_<id> of a bundle');

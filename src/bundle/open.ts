@@ -1,9 +1,9 @@
-import { createReadStream } from 'node:fs';
 import { chmod, lstat, mkdir, readdir, stat, statfs } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { Parser, type ReadEntry } from 'tar';
 import { hasCode, messageOf, UserError } from '../host/errors.ts';
+import { openRegularFile } from '../host/files.ts';
 import { ArchiveNames, cannotOpen } from './archive-names.ts';
 import { bundleFiles, bundleFolderPattern } from './names.ts';
 import { streamToFile } from './stream-to-file.ts';
@@ -119,7 +119,8 @@ async function parseArchive(archive: string, take: Take, signal: AbortSignal | u
     if (stop.aborted) entry.resume();
     else taken.push(take(entry, stop).catch(fail));
   });
-  const source = createReadStream(archive, { highWaterMark: 1 << 20 });
+  await using file = await openRegularFile(archive);
+  const source = file.createReadStream({ highWaterMark: 1 << 20, autoClose: false });
   await pipeline(source, parser as unknown as NodeJS.WritableStream, { signal: stop }).catch(fail);
   await Promise.all(taken);
   failed.signal.throwIfAborted();

@@ -52,7 +52,7 @@ export function check<Schema extends z.ZodObject>(
     ...findings.filter(({ severity }) => severity !== 'warning').map(at),
   );
   const warnings = [
-    ...unknownKeys(schema, raw, document),
+    ...firstOf(unknownKeys(schema, raw, document)),
     ...findings.filter(({ severity }) => severity === 'warning').map(at),
   ];
   return {
@@ -60,6 +60,17 @@ export function check<Schema extends z.ZodObject>(
     errors: inReadingOrder(errors),
     warnings: inReadingOrder(warnings),
   };
+}
+
+/** A file that is for another program is no list of mistakes: past these the reader learns nothing new. */
+const mostUnknownKeys = 50;
+
+function firstOf(unknown: readonly Problem[]): Problem[] {
+  const more = unknown.length - mostUnknownKeys;
+  if (more <= 0) return [...unknown];
+  const next = unknown[mostUnknownKeys]!;
+  const message = `${next.message}; ${more - 1} more keys behind it are not known either`;
+  return [...unknown.slice(0, mostUnknownKeys), { ...next, message }];
 }
 
 const samePlace = (a: Problem, b: Problem) => a.line === b.line && a.column === b.column;
@@ -168,12 +179,15 @@ function unknownKeys(
 ): Problem[] {
   const inner = schema && unwrapped(schema);
   if (inner === undefined || typeof value !== 'object' || value === null) return [];
+  const free =
+    inner instanceof z.ZodObject
+      ? Object.keys(inner.shape).filter((name) => !Object.hasOwn(value, name))
+      : [];
   return Object.entries(value).flatMap(([key, each]) => {
     const below = [...path, Array.isArray(value) ? Number(key) : key];
     if (!(inner instanceof z.ZodObject) || Object.hasOwn(inner.shape, key)) {
       return unknownKeys(schemaBelow(inner, key), each, document, below);
     }
-    const free = Object.keys(inner.shape).filter((name) => !Object.hasOwn(value, name));
     const meant = nearest(key, free);
     const guess = meant === undefined ? '' : `; did you mean ${show(meant)}?`;
     return [document.problemAtKey(below, `the key ${show(key)} is not known here and is ignored${guess}`)];

@@ -7,6 +7,8 @@ export function nearest(word: string, candidates: Iterable<string>): string | un
   let best: string | undefined;
   let bestDistance = Math.max(1, Math.floor(given.length / 3)) + 1;
   for (const candidate of candidates) {
+    // At least so many letters differ.
+    if (Math.abs(fold(candidate).length - given.length) >= bestDistance) continue;
     const distance = editDistance(given, fold(candidate));
     if (distance < bestDistance) [best, bestDistance] = [candidate, distance];
   }

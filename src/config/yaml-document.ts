@@ -11,6 +11,7 @@ import {
   parseDocument,
   visit,
   type YAMLError,
+  type YAMLMap,
 } from 'yaml';
 import { findUnprintable, formatProblem, type Problem, show } from './problem.ts';
 
@@ -48,12 +49,13 @@ export function parseYaml(text: string, file: string): { document?: YamlDocument
   const refused = refusedText(source, lines);
   if (refused !== undefined) return { errors: [problem(refused.offset, refused.message)] };
   try {
-    const tree = parseDocument(source, { lineCounter: lines, prettyErrors: false });
+    // The parser compares each key of a map with all before it; that is done below, in one pass.
+    const tree = parseDocument(source, { lineCounter: lines, prettyErrors: false, uniqueKeys: false });
     const syntax = [...tree.errors, ...tree.warnings];
     if (syntax.length > 0) {
       const byText = new Map(
         syntax
-          .map((error) => problem(error.pos[0], syntaxMessage(error, source)))
+          .map((error) => problem(error.pos[0], syntaxMessage(error)))
           .map((found) => [formatProblem(found), found]),
       );
       return { errors: [...byText.values()].slice(0, mostSyntaxErrors) };
@@ -67,14 +69,16 @@ export function parseYaml(text: string, file: string): { document?: YamlDocument
       };
     }
     const nodeErrors = refusedNodes(tree).map(({ offset, message }) => problem(offset, message));
-    if (nodeErrors.length > 0) return { errors: nodeErrors };
+    if (nodeErrors.length > 0) return { errors: nodeErrors.slice(0, mostSyntaxErrors) };
     const value = tree.toJS({ maxAliasCount: mostAliases }) as Record<string, unknown>;
-    if (!isReasonable(value)) return { errors: [problem(0, tooMuch)] };
+    const pairs: PairIndex = new WeakMap();
+    const unreasonable = whyUnreasonable(value);
+    if (unreasonable !== undefined) return { errors: [problem(0, unreasonable)] };
     return {
       document: {
         value,
-        problemAt: (path, message) => problem(locate(tree, path, 'value'), message),
-        problemAtKey: (path, message) => problem(locate(tree, path, 'key'), message),
+        problemAt: (path, message) => problem(locate(tree, pairs, path, 'value'), message),
+        problemAtKey: (path, message) => problem(locate(tree, pairs, path, 'key'), message),
       },
       errors: [],
     };
@@ -101,12 +105,8 @@ function refusedText(source: string, lines: LineCounter): { offset: number; mess
   return { offset: bad.index, message: `the file holds ${what}: it must be plain UTF-8 text` };
 }
 
-function syntaxMessage(error: YAMLError, source: string): string {
+function syntaxMessage(error: YAMLError): string {
   switch (error.code) {
-    case 'DUPLICATE_KEY': {
-      const key = /^[^:\n]*/.exec(source.slice(error.pos[0]))?.[0].trim() ?? '';
-      return `the key ${show(key)} is given twice: keep one`;
-    }
     case 'TAB_AS_INDENT':
       return 'a tab cannot indent YAML: use blanks';
     case 'MULTIPLE_DOCS':
@@ -120,7 +120,7 @@ function syntaxMessage(error: YAMLError, source: string): string {
 }
 
 /**
- * Keys that a map of names cannot hold, and aliases of nothing. `__proto__` is refused because JavaScript gives it a meaning, so it
+ * Keys that a map of names cannot hold or that it holds twice, and aliases of nothing. `__proto__` is refused because JavaScript gives it a meaning, so it
  * would be lost silently on the way; `<<` because readers disagree on whether it merges.
  */
 function refusedNodes(tree: Document): { offset: number; message: string }[] {
@@ -132,6 +132,17 @@ function refusedNodes(tree: Document): { offset: number; message: string }[] {
           offset: offsetOf(alias),
           message: `the alias ${show(`*${alias.source}`)} names nothing above it`,
         });
+      }
+    },
+    Map(_, { items }) {
+      const seen = new Set<unknown>();
+      for (const { key } of items) {
+        const name = isScalar(key) ? key.value : key;
+        if (seen.has(name)) {
+          const message = `the key ${show(String(name))} is given twice: keep one`;
+          found.push({ offset: offsetOf(key), message });
+        }
+        seen.add(name);
       }
     },
     Pair(_, { key }) {
@@ -150,32 +161,45 @@ function refusedNodes(tree: Document): { offset: number; message: string }[] {
 const deepest = 32;
 const mostValues = 50_000;
 
-/** False for values nested past {@link deepest}, as an alias of its own parent is, or too many to walk. */
-function isReasonable(top: unknown): boolean {
+/** What is wrong with values nested past {@link deepest}, as an alias of its own parent is, or too many to walk. */
+function whyUnreasonable(top: unknown): string | undefined {
   let level: unknown[] = [top];
   let seen = 0;
   for (let depth = 0; level.length > 0; depth++) {
     seen += level.length;
-    if (depth > deepest || seen > mostValues) return false;
+    if (depth > deepest) return tooMuch;
+    // With aliases it may be the repetition, in a plain file it is the number.
+    if (seen > mostValues) return depth > 1 ? tooMuch : `the file holds more than ${mostValues} settings`;
     level = level.flatMap((value) =>
       typeof value === 'object' && value !== null ? Object.values(value) : [],
     );
   }
-  return true;
+  return undefined;
 }
 
 const offsetOf = (node: unknown): number => (isNode(node) ? (node.range?.[0] ?? 0) : 0);
 
+/** The pairs of each map by the text of their key, made when the map is first looked into. */
+type PairIndex = WeakMap<YAMLMap, ReadonlyMap<string, Pair>>;
+
+function pairOf(index: PairIndex, map: YAMLMap, name: string): Pair | undefined {
+  const known = index.get(map);
+  if (known !== undefined) return known.get(name);
+  const pairs = new Map(
+    map.items.flatMap((pair) => (isScalar(pair.key) ? [[String(pair.key.value), pair] as const] : [])),
+  );
+  index.set(map, pairs);
+  return pairs.get(name);
+}
+
 /** Offset of the key or value that a path names. Inside an alias that is where its anchor stands. */
-function locate(tree: Document, path: Path, part: 'key' | 'value'): number {
+function locate(tree: Document, index: PairIndex, path: Path, part: 'key' | 'value'): number {
   let node: unknown = tree.contents;
   let offset = offsetOf(node);
   for (const [depth, step] of path.entries()) {
     if (isAlias(node)) node = node.resolve(tree);
     if (isMap(node)) {
-      const pair: Pair | undefined = node.items.find(
-        ({ key }) => isScalar(key) && String(key.value) === String(step),
-      );
+      const pair = pairOf(index, node, String(step));
       if (!isPair(pair)) return offset;
       const isEmpty = !isNode(pair.value) || (isScalar(pair.value) && pair.value.source === '');
       const wantsKey = isEmpty || (part === 'key' && depth === path.length - 1);

@@ -1,7 +1,7 @@
-import { lstat, readFile } from 'node:fs/promises';
+import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Manifest, readLaunchScript } from '../bundle/index.ts';
-import { sha256File } from '../host/files.ts';
+import { readTextFile, sha256File } from '../host/files.ts';
 import { MeasurementError, readFirmware } from '../measure/index.ts';
 import type { BlobFile, Sources } from './candidates.ts';
 
@@ -61,7 +61,7 @@ export async function bundleSources(
 async function scriptValues(folder: string): Promise<NonNullable<Sources['script']>> {
   const file = join(folder, 'launch_vm.sh');
   if ((await lstat(file)).size > largestScript) return {};
-  const { cmdline, cpu } = readLaunchScript(await readFile(file, 'utf8')).values;
+  const { cmdline, cpu } = readLaunchScript(await readTextFile(file, largestScript)).values;
   return {
     cmdline: 'value' in cmdline ? cmdline.value : undefined,
     cpu: 'value' in cpu ? cpu.value : undefined,

@@ -1,5 +1,5 @@
-import { open } from 'node:fs/promises';
 import { join } from 'node:path';
+import { openRegularFile } from '../host/files.ts';
 import type { Check } from './check.ts';
 
 /** Whether builder.yml says what it may. */
@@ -56,7 +56,7 @@ export const binariesCheck: Check = {
 /** What keeps a file from running in the CVM, completing its name; undefined where nothing is seen. */
 async function programFault(file: string): Promise<string | undefined> {
   try {
-    await using handle = await open(file, 'r');
+    await using handle = await openRegularFile(file);
     const header = Buffer.alloc(20);
     await handle.read(header, 0, header.length, 0);
     return isX86Program(header) ? undefined : 'is no program for x86_64';

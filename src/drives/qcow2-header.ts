@@ -1,4 +1,4 @@
-import { type FileHandle, open } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { basename } from 'node:path';
 import {
   isQcow2,
@@ -8,6 +8,7 @@ import {
   qcow2HeaderBytes,
 } from '../host/disk/qcow2-header.ts';
 import { hasCode, UserError } from '../host/errors.ts';
+import { openRegularFile } from '../host/files.ts';
 import { MalformedError } from '../host/tar/bytes.ts';
 
 const hostile = 'do not trust this drive: no builder makes one like it';
@@ -27,10 +28,10 @@ export async function readQcow2Header(
 ): Promise<Qcow2Header> {
   const refuse = (cause: string, hint?: string) =>
     new UserError(`cannot read drive ${drive}: ${cause}`, hint === undefined ? {} : { hint });
-  await using file = await open(place, 'r').catch((error: unknown) => {
+  await using file = await openRegularFile(place).catch((error: unknown) => {
+    if (hasCode(error, 'EISDIR')) throw refuse('it is not a regular file');
     throw refuse(hasCode(error, 'ENOENT') ? 'there is no such file' : (error as Error).message);
   });
-  if (!(await file.stat()).isFile()) throw refuse('it is not a regular file');
   const head = await headOf(file);
   if (!isQcow2(head)) throw refuse('it is not a qcow2 drive');
   const backing = await backingNameIn(file, head);
@@ -59,7 +60,7 @@ export function overlayBackingName(drive: string): string {
  * is no qcow2 drive.
  */
 export async function readBackingName(drive: string): Promise<string | undefined> {
-  await using file = await open(drive, 'r');
+  await using file = await openRegularFile(drive);
   const head = await headOf(file);
   return isQcow2(head) ? backingNameIn(file, head) : undefined;
 }

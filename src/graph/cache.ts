@@ -1,15 +1,19 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { chmod, lstat, mkdir, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
-import { isAbsolute, join } from 'node:path';
+import { basename, dirname, isAbsolute, join } from 'node:path';
+import { recordDigests } from '../host/digests.ts';
 import { hasCode, messageOf, UserError } from '../host/errors.ts';
 import { ownHomeFolder } from '../host/home.ts';
 import { newDraftFolder, releaseDraftFolder, sweepDrafts } from './cache-drafts.ts';
-import { flushTree, folderSize } from './cache-files.ts';
+import { flushTree, folderSize, isOwnTree, makePrivate } from './cache-files.ts';
 
 /** A content-addressed store: one folder for each kind and key. Entries hold no plaintext secrets. */
 export interface Cache {
   readonly root: string;
-  /** Folder of a complete entry, or undefined. Marks the entry as used now. */
+  /**
+   * Folder of a complete entry, or undefined. Marks the entry as used now. What holds anything of another user's is no entry. The
+   * digests of its files are noted in it, for those who read them (`host/digests.ts`).
+   */
   lookup(kind: string, key: string): Promise<string | undefined>;
   /**
    * Folder of the entry. Where it is absent, `make` fills a private temporary folder, which is then renamed
@@ -76,7 +80,7 @@ export function openCache(root: string): Cache {
   const lookup = async (kind: string, key: string) => {
     const folder = entryFolder(root, kind, key);
     await ready();
-    return (await isOwnFolder(folder)) && (await touch(folder)) ? folder : undefined;
+    return (await isOwn(folder)) && (await touch(folder)) ? folder : undefined;
   };
 
   const draft = async (): Promise<CacheDraft> => {
@@ -180,17 +184,27 @@ async function prepare(root: string): Promise<void> {
   await sweepDrafts(root);
 }
 
-/** Renames a finished draft to its entry; an entry that is there already wins. */
+/** Renames a finished draft to its entry; an entry that is there already wins. What is none makes room. */
 async function publish(draft: string, target: string): Promise<void> {
   await mkdir(join(target, '..'), { recursive: true, mode: 0o700 });
   await chmod(draft, 0o700);
+  await makePrivate(draft);
+  await recordDigests(draft);
   // A rename may reach the disk before the data does; after a power cut the entry would look complete.
   await flushTree(draft);
   try {
     await rename(draft, target);
   } catch (error) {
-    if (!hasCode(error, 'ENOTEMPTY') && !hasCode(error, 'EEXIST')) throw error;
-    await rm(draft, { recursive: true, force: true });
+    if (!['ENOTEMPTY', 'EEXIST', 'ENOTDIR'].some((code) => hasCode(error, code))) throw error;
+    if (await isOwn(target)) {
+      await rm(draft, { recursive: true, force: true });
+    } else {
+      // In the same folder: to move another user's folder elsewhere, one would have to be allowed to write to it.
+      const aside = join(dirname(target), `.${basename(target)}.${randomBytes(6).toString('hex')}`);
+      await rename(target, aside);
+      await rename(draft, target);
+      await rm(aside, { recursive: true, force: true }).catch(() => {});
+    }
   }
   await touch(target);
 }
@@ -207,11 +221,21 @@ async function touch(folder: string): Promise<boolean> {
   }
 }
 
-/** A folder that this user owns and nobody else may write to: what others could have put there is no entry. */
-async function isOwnFolder(path: string): Promise<boolean> {
+/** A folder that this user owns with all in it, and nobody else may write to: what others could have put there is no entry. */
+async function isOwn(path: string): Promise<boolean> {
   const found = await lstat(path).catch(() => undefined);
   if (!found?.isDirectory()) return false;
-  return found.uid === process.getuid?.() && (found.mode & 0o022) === 0;
+  if (found.uid !== process.getuid?.() || (found.mode & 0o022) !== 0) return false;
+  try {
+    if (!(await isOwnTree(path))) return false;
+    // Entries that an earlier version made have no digests yet.
+    await recordDigests(path);
+    return true;
+  } catch (error) {
+    // Somebody else removes it just now.
+    if (hasCode(error, 'ENOENT')) return false;
+    throw error;
+  }
 }
 
 async function visibleNames(folder: string): Promise<string[]> {

@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { type FileHandle, open, rename, rm } from 'node:fs/promises';
+import { constants, type Stats } from 'node:fs';
+import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
 /**
@@ -22,6 +23,57 @@ export async function writeFileAtomic(path: string, data: string | Uint8Array, m
   }
   await using directory = await open(folder, 'r');
   await directory.sync();
+}
+
+/**
+ * Opens a file that somebody named, for reading. What is no regular file is refused and never waited for: a FIFO blocks an open until
+ * somebody writes to it, past every signal, and a device has no end, or does something when it is opened.
+ * @param more flags of open(2) besides reading
+ * @throws Error saying why, with the `code` of the system where it has one
+ */
+export async function openRegularFile(path: string | Buffer, more = 0): Promise<FileHandle> {
+  refuseOthers(await stat(path));
+  // Looked at again: another file may have taken the name.
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY | more);
+  try {
+    refuseOthers(await file.stat());
+    return file;
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+function refuseOthers(found: Stats): void {
+  if (found.isFile()) return;
+  const why = found.isDirectory() ? 'it is a folder' : 'it is not a regular file';
+  throw Object.assign(new Error(why), found.isDirectory() ? { code: 'EISDIR' } : {});
+}
+
+/** Bytes of the largest file that is read whole unless told otherwise: settings, certificates and policies are far smaller. */
+const largestWhole = 16 * 2 ** 20;
+
+/**
+ * All of a small file that somebody named.
+ * @param largest bytes that it may have
+ * @throws Error as {@link openRegularFile} does, and where it is larger
+ */
+export async function readSmallFile(path: string, largest: number = largestWhole): Promise<Buffer> {
+  await using file = await openRegularFile(path);
+  const buffer = Buffer.alloc(Math.min((await file.stat()).size, largest) + 1);
+  let have = 0;
+  while (have < buffer.length) {
+    const { bytesRead } = await file.read(buffer, have, buffer.length - have, have);
+    if (bytesRead === 0) break;
+    have += bytesRead;
+  }
+  if (have > largest) throw new Error(`it is larger than ${largest} bytes`);
+  return buffer.subarray(0, have);
+}
+
+/** {@link readSmallFile} as UTF-8. */
+export async function readTextFile(path: string, largest?: number): Promise<string> {
+  return (await readSmallFile(path, largest)).toString('utf8');
 }
 
 export interface HashOptions {
@@ -53,7 +105,7 @@ const readAtOnce = 1 << 18;
  * collected at a higher price than the bytes are hashed or copied.
  */
 export async function* bytesOfFile(path: string, signal?: AbortSignal): AsyncGenerator<Buffer> {
-  await using file = await open(path, 'r');
+  await using file = await openRegularFile(path);
   const buffer = Buffer.allocUnsafe(readAtOnce);
   for (;;) {
     signal?.throwIfAborted();
@@ -63,8 +115,33 @@ export async function* bytesOfFile(path: string, signal?: AbortSignal): AsyncGen
   }
 }
 
+/**
+ * Copies the bytes of a file into a new one of this account, and hashes them on the way. copyFile(3) would hand on the owner's and
+ * others' rights of the source.
+ * @param mode permission bits, exact whatever umask and source say
+ * @returns SHA-256 of what was copied, lower-case hex
+ * @throws Error where the target is there already
+ */
+export async function copyHashed(
+  source: string,
+  target: string,
+  mode: number,
+  signal?: AbortSignal,
+): Promise<string> {
+  await using file = await open(target, 'wx', mode & 0o700);
+  await file.chmod(mode);
+  const hash = createHash('sha256');
+  let at = 0;
+  for await (const bytes of bytesOfFile(source, signal)) {
+    hash.update(bytes);
+    await writeAll(file, bytes, at);
+    at += bytes.length;
+  }
+  return hash.digest('hex');
+}
+
 /** Writes all of the bytes at a place of a file; `write` alone may take a part. */
-export async function writeAll(file: FileHandle, bytes: Buffer, position: number): Promise<void> {
+export async function writeAll(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
   for (let at = 0; at < bytes.length; ) {
     at += (await file.write(bytes, at, bytes.length - at, position + at)).bytesWritten;
   }

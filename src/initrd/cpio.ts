@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { chmod, lstat, lutimes, open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
@@ -63,20 +64,30 @@ async function sortedTree(root: string, folder: string): Promise<string[]> {
 /**
  * Joins archives into one initrd: the kernel unpacks one after the other, each from a 4-byte boundary.
  * The files are streamed.
+ * @returns SHA-256 of each part as it was read, and of the whole, lower-case hex
  */
 export async function joinArchives(
   parts: readonly string[],
   target: string,
   signal?: AbortSignal,
-): Promise<void> {
+): Promise<{ parts: string[]; whole: string }> {
   await using file = await open(target, 'w');
+  const whole = createHash('sha256');
+  const digests: string[] = [];
   let at = 0;
   for (const part of parts) {
+    const hash = createHash('sha256');
     for await (const bytes of bytesOfFile(part, signal)) {
+      hash.update(bytes);
+      whole.update(bytes);
       await writeAll(file, bytes, at);
       at += bytes.length;
     }
-    at = Math.ceil(at / 4) * 4;
+    digests.push(hash.digest('hex'));
+    const end = Math.ceil(at / 4) * 4;
+    whole.update(Buffer.alloc(end - at));
+    at = end;
     await file.truncate(at);
   }
+  return { parts: digests, whole: whole.digest('hex') };
 }

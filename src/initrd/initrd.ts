@@ -1,6 +1,8 @@
 import { mkdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Cache, contentKey } from '../graph/cache.ts';
+import { recordedDigest, requireDigest } from '../host/digests.ts';
+import { sha256File } from '../host/files.ts';
 import { unpackSquashfs } from '../host/squashfs.ts';
 import { workDirectory } from '../host/temp.ts';
 import { readList } from './collect.ts';
@@ -60,6 +62,7 @@ export async function makeGenericParts(options: GenericOptions): Promise<string[
   const unpackOnce = () => {
     sysroot ??= unpackedBase().then(async (work) => {
       stack.use(work);
+      requireDigest(base.squashfs, base.id, (await sha256File(base.squashfs, { signal })).hex);
       await unpackSquashfs(base.squashfs, work.path, signal);
       return work.path;
     });
@@ -88,14 +91,21 @@ async function genericParts({ base, client }: Pick<GenericOptions, 'base' | 'cli
   ];
 }
 
-/** Joins the generic parts and the site's own into the initrd. */
+/**
+ * Joins the generic parts and the site's own into the initrd.
+ * @param generic files of cache entries
+ * @returns SHA-256 of the initrd, lower-case hex
+ * @throws UserError where a generic part is not what was cached
+ */
 export async function makeInitrd(
   generic: readonly string[],
   site: string,
   target: string,
   signal?: AbortSignal,
-): Promise<void> {
-  await joinArchives([...generic, site], target, signal);
+): Promise<string> {
+  const { parts, whole } = await joinArchives([...generic, site], target, signal);
+  for (const [i, file] of generic.entries()) requireDigest(file, await recordedDigest(file), parts[i]!);
+  return whole;
 }
 
 /** Names of the modules that InitApp loads, a line each. */

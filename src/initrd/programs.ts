@@ -1,8 +1,12 @@
-import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join, posix } from 'node:path';
 import { hasCode, UserError } from '../host/errors.ts';
+import { readSmallFile } from '../host/files.ts';
 import { type LoaderNeeds, loaderNeeds } from './elf.ts';
 import { findInSysroot } from './sysroot.ts';
+
+/** Bytes of the largest program that is taken into an initrd. */
+const largestProgram = 512 * 2 ** 20;
 
 /**
  * Folders that the loader of Debian and Ubuntu searches by itself. Their glibc-hwcaps are left out: the plain library runs on
@@ -39,7 +43,7 @@ export class ProgramInstaller {
 
   /** A file of this machine, put at an absolute path of the initrd, with the libraries that the base has for it. */
   async installExtra(file: string, path: string): Promise<Buffer> {
-    const content = await readFile(file);
+    const content = await readSmallFile(file, largestProgram);
     const needs = loaderNeeds(content, path);
     await this.#write(path.slice(1), content, 0o755);
     if (needs !== undefined) await this.#needs(needs, path);

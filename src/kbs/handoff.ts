@@ -1,7 +1,8 @@
-import { chmod, mkdir, readFile } from 'node:fs/promises';
+import { chmod, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { exitStatus, hasCode, messageOf, UserError } from '../host/errors.ts';
-import { writeFileAtomic } from '../host/files.ts';
+import { readTextFile, writeFileAtomic } from '../host/files.ts';
+import { whyNotOwn } from '../host/folders.ts';
 import type { Secret } from '../host/secret.ts';
 import { fillTemplate, plainText, readTemplate } from '../host/template.ts';
 import { digestEncodings, measurementsOf, policyEntry } from './policy/entry.ts';
@@ -28,6 +29,21 @@ export function referenceValues(record: Pick<ImageRecord, 'digests'>) {
 }
 
 /**
+ * Makes a hand-off directory, mode 0700, or makes one private that is there.
+ * @throws UserError where another account could read or replace what is written into it
+ */
+export async function makeHandoffFolder(directory: string): Promise<void> {
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  const why = await whyNotOwn(directory);
+  if (why !== undefined) {
+    throw new UserError(`cannot hand over to ${directory}: ${why}`, {
+      hint: 'the disk key would be in its hands: choose an output folder of your own, or take that right away with chown and chmod',
+    });
+  }
+  await chmod(directory, 0o700);
+}
+
+/**
  * Writes what the administrator keeps of an image into `directory`, which is made (mode 0700) or made private.
  * The key goes last, so that a hand-off that was interrupted holds none.
  * @param key 128 hex digits, as the key broker is to hold them.
@@ -41,8 +57,7 @@ export async function writeHandoff(
   if (!/^[0-9a-f]{128}$/.test(key.reveal().toString('latin1'))) {
     throw new Error('the disk key is not 128 lower-case hex digits');
   }
-  await mkdir(directory, { recursive: true, mode: 0o700 });
-  await chmod(directory, 0o700);
+  await makeHandoffFolder(directory);
   const json = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`;
   const readme = fillTemplate(
     await readTemplate('kbs/handoff-README.txt'),
@@ -70,7 +85,7 @@ export async function readHandoffRecord(directory: string): Promise<ImageRecord>
     new UserError(`cannot read ${file}: ${cause}`, { hint, status: exitStatus.usage });
   let value: unknown;
   try {
-    value = JSON.parse(await readFile(file, 'utf8'));
+    value = JSON.parse(await readTextFile(file));
   } catch (error) {
     throw cannot(hasCode(error, 'ENOENT') ? 'there is no such file' : messageOf(error));
   }

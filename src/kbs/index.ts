@@ -2,7 +2,13 @@
  * The key broker's side: registry, policy, hand-off. policy/ (lint, adopt, trial), client/ (push, check) and dev-kbs/ have
  * faces of their own.
  */
-export { handoffFiles, readHandoffRecord, referenceValues, writeHandoff } from './handoff.ts';
+export {
+  handoffFiles,
+  makeHandoffFolder,
+  readHandoffRecord,
+  referenceValues,
+  writeHandoff,
+} from './handoff.ts';
 export { type MinimumTcb, policyPath, type WrittenPolicy, writePolicy } from './policy/index.ts';
 export { asPrevious, nextResourcePath } from './registry/previous.ts';
 export {

@@ -14,12 +14,15 @@ export interface SegmentSource {
   name: string;
   file: string;
   bytes: number;
+  /** SHA-256 that it must have, lower-case hex; undefined for what was made in this build. */
+  sha256?: string | undefined;
 }
 
 /** A segment's place in the payload, in sectors of 512 bytes from the start of the decrypted drive. */
 export interface Segment {
   name: string;
   file: string;
+  sha256?: string | undefined;
   firstSector: number;
   sectors: number;
 }
@@ -32,9 +35,10 @@ export function alignBlock(bytes: number): number {
 /** Lays segments one behind the other, each on a 4 KiB boundary. `dataBytes` is where the hash tree starts. */
 export function layOut(sources: readonly SegmentSource[]): { segments: Segment[]; dataBytes: number } {
   let offset = 0;
-  const segments = sources.map(({ name, file, bytes }) => {
+  const segments = sources.map(({ name, file, bytes, sha256 }) => {
     const length = alignBlock(bytes);
-    const segment = { name, file, firstSector: offset / sectorBytes, sectors: length / sectorBytes };
+    const place = { firstSector: offset / sectorBytes, sectors: length / sectorBytes };
+    const segment = { name, file, ...(sha256 === undefined ? {} : { sha256 }), ...place };
     offset += length;
     return segment;
   });

@@ -1,6 +1,7 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { open, rename, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
+import { requireDigest } from '../host/digests.ts';
 import { UserError } from '../host/errors.ts';
 import { bytesOfFile, writeAll } from '../host/files.ts';
 import { run } from '../host/run.ts';
@@ -49,7 +50,7 @@ export interface SealOptions {
 /**
  * Seals the layers: dm-verity over their concatenation, LUKS2 (AES-256-XTS, a new volume key) over both, qcow2
  * around that. All in user space: no device mapper, no root.
- * @throws UserError where the drive is too small for its content.
+ * @throws UserError where the drive is too small for its content, or a segment is not what it must be.
  */
 export async function sealDrive(options: SealOptions): Promise<Seal> {
   const { drive, driveBytes, workDirectory, signal, progress } = options;
@@ -104,12 +105,15 @@ function gib(bytes: number): string {
 
 async function concatenate(segments: readonly Segment[], image: string, signal?: AbortSignal): Promise<void> {
   await using target = await open(image, 'wx', 0o600);
-  for (const { file, firstSector, sectors } of segments) {
+  for (const { file, sha256, firstSector, sectors } of segments) {
     let at = firstSector * sectorBytes;
+    const hash = sha256 === undefined ? undefined : createHash('sha256');
     for await (const bytes of bytesOfFile(file, signal)) {
+      hash?.update(bytes);
       await writeAll(target, bytes, at);
       at += bytes.length;
     }
+    if (sha256 !== undefined) requireDigest(file, sha256, hash!.digest('hex'));
     await target.truncate((firstSector + sectors) * sectorBytes);
   }
 }

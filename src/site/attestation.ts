@@ -1,6 +1,7 @@
-import { appendFile, chmod, mkdir, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { copy } from 'fs-extra/esm';
+import { copyHashed } from '../host/files.ts';
 import { readTemplate, shellVariables, templatePath } from '../host/template.ts';
 
 /** How the running VM attests again. It needs programs and values of its own: those of the initrd are gone by then. */
@@ -66,6 +67,5 @@ async function addHostBin(folder: string, snpguest: string): Promise<void> {
 }
 
 async function addProgram(file: string, target: string): Promise<void> {
-  await copy(file, target);
-  await chmod(target, 0o755);
+  await copyHashed(file, target, 0o755);
 }

@@ -1,6 +1,7 @@
 import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Cache, type CacheDraft, contentKey } from '../graph/cache.ts';
+import { recordedDigest } from '../host/digests.ts';
 import { UserError } from '../host/errors.ts';
 import type { Bytes } from '../host/tar/bytes.ts';
 import { type Accounts, effectiveAccounts } from './accounts.ts';
@@ -46,7 +47,8 @@ function layerKey(diffId: string): string {
  * Imports a docker archive: every layer becomes a squashfs in the cache.
  *
  * The archive is hashed first; a known one costs no more than that. Else one pass converts all that looks like a
- * layer, and only when the manifest and every digest proved right does anything enter the cache.
+ * layer, and only when the manifest and every digest proved right does anything enter the cache. Each pass is compared with the
+ * hash on the way: the key of the cache is that of the bytes that were converted.
  * @throws UserError where the archive is damaged, holds no image or several, one for another machine, hostile entries,
  *   or a layer other than the one its configuration names
  */
@@ -89,7 +91,6 @@ export async function importArchive(options: ImportOptions): Promise<Workload> {
       else for await (const _ of tar);
     });
   }
-  await file.assertUnchanged();
 
   const pending = paths.map((path) => converted.get(path)!);
   checkDiffIds(archive, image, paths, pending);
@@ -176,7 +177,7 @@ function workload(
 
 async function layerAt(diffId: string, folder: string): Promise<Layer> {
   const squashfs = join(folder, squashfsName);
-  return { diffId, squashfs, bytes: (await stat(squashfs)).size };
+  return { diffId, squashfs, bytes: (await stat(squashfs)).size, sha256: await recordedDigest(squashfs) };
 }
 
 /** The record of an archive seen before, where all of its layers are still in the cache. */

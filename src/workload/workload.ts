@@ -11,6 +11,8 @@ export interface Layer {
   squashfs: string;
   /** Size of the squashfs, in bytes. */
   bytes: number;
+  /** SHA-256 of the squashfs as it was made, lower-case hex. */
+  sha256: string;
 }
 
 /** A container image, ready to be sealed. */

@@ -95,6 +95,7 @@ async function fill(
   await using stack = new AsyncDisposableStack();
   const tree = await openTree(source, {
     replayJournal: options.replayJournal ?? false,
+    folder: entry,
     ...{ stack, warn, note, progress, signal },
   });
   await checkArchitecture(tree, file);
@@ -111,8 +112,6 @@ async function fill(
   const target = join(entry, 'base.squashfs');
   await writeBase(tree, kernel, { work, target, warn, onBytes, signal });
   await rm(work, { recursive: true });
-  // What was read is what was hashed: the same open file, untouched from before the hash until now.
-  await source.assertUnchanged();
   await stack.disposeAsync();
   progress('taking the kernel');
   const kernelRelease = await takeKernel(entry, signal);

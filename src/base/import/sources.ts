@@ -1,7 +1,7 @@
 import { interruptible } from '../../host/disk/interruptible.ts';
 import { UserError } from '../../host/errors.ts';
 import { start, toolError } from '../../host/run.ts';
-import type { SourceFile } from '../../host/source-file.ts';
+import type { PrivateCopy, SourceFile } from '../../host/source-file.ts';
 import { type Bytes, headOf, MalformedError } from '../../host/tar/bytes.ts';
 import { decompressed, formatOf } from '../../host/tar/compression.ts';
 import { blockSize, isHeader } from '../../host/tar/header.ts';
@@ -19,6 +19,8 @@ import { readVolumes } from './volumes.ts';
 export interface OpenTreeOptions {
   /** Replay an unclean journal on a private copy. */
   replayJournal: boolean;
+  /** A private folder for large work files. */
+  folder: string;
   /** Work files, programs and copies live as long as this. */
   stack: AsyncDisposableStack;
   warn: (text: string) => void;
@@ -27,7 +29,10 @@ export interface OpenTreeOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** Opens the root file system that a file holds. What the file is, is told by its content alone. */
+/**
+ * Opens the root file system that a file holds. What the file is, is told by its content alone. An archive is read in passes; what is
+ * read at any place, or by a program, is copied first: only a pass can be compared with the hash.
+ */
 export async function openTree(source: SourceFile, options: OpenTreeOptions): Promise<Tree> {
   const disk = await readDiskHeader(source);
   if (disk?.refers !== undefined) {
@@ -35,16 +40,22 @@ export async function openTree(source: SourceFile, options: OpenTreeOptions): Pr
       hint: `make it one plain file: qemu-img convert -O qcow2 ${source.path} ubuntu_base.qcow2`,
     });
   }
+  const copied = async () => {
+    options.progress('copying the image');
+    return options.stack.use(await source.privateCopy(options.folder));
+  };
   if (disk !== undefined) {
-    const { disk: blocks } = options.stack.use(await openByQemu(source, disk.format, options.signal));
+    const { disk: blocks } = options.stack.use(await openByQemu(await copied(), disk.format, options.signal));
     return openInstalled(source, blocks, options);
   }
   const head = await headOf(source.read(), blockSize);
-  if (head.toString('latin1', 0, 4) === 'hsqs')
-    return openArchive(() => fromSquashfs(source, options), options);
+  if (head.toString('latin1', 0, 4) === 'hsqs') {
+    const image = await copied();
+    return openArchive(() => fromSquashfs(image, options), options);
+  }
   const format = isHeader(head) ? 'unknown' : formatOf(head);
   if (format === 'unknown' && !isHeader(head)) {
-    return openInstalled(source, options.stack.use(openRaw(source)).disk, options);
+    return openInstalled(source, options.stack.use(openRaw(await copied())).disk, options);
   }
   if (format === 'bzip2' || format === 'zip') {
     throw new UserError(`cannot import ${source.path}: it is compressed with ${format}`, {
@@ -63,13 +74,13 @@ async function* plain(source: SourceFile): Bytes {
   yield* (await decompressed(source.read(), { xz: true })).data;
 }
 
-async function* fromSquashfs(source: SourceFile, { signal }: OpenTreeOptions): Bytes {
+async function* fromSquashfs(image: PrivateCopy, { signal }: OpenTreeOptions): Bytes {
   const args = ['/proc/self/fd/0'];
   const child = start(
     'sqfs2tar',
     args,
     { signal },
-    { stdin: source.handle.fd as 0, buffer: { stdout: false } },
+    { stdin: image.handle.fd as 0, buffer: { stdout: false } },
   );
   const ended = child.then(
     () => undefined,
@@ -85,7 +96,7 @@ async function* fromSquashfs(source: SourceFile, { signal }: OpenTreeOptions): B
   }
   const error = await ended;
   if (error !== undefined)
-    throw toolError('sqfs2tar', args, error, { signal, hint: `is ${source.path} damaged?` });
+    throw toolError('sqfs2tar', args, error, { signal, hint: `is ${image.path} damaged?` });
 }
 
 /** Small files that an import reads before it writes anything. */

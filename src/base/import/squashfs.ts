@@ -1,6 +1,7 @@
 import { mkdir, open, readdir, readFile, symlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { UserError } from '../../host/errors.ts';
+import { folderBudget } from '../../host/folder-budget.ts';
 import { run } from '../../host/run.ts';
 import type { Bytes } from '../../host/tar/bytes.ts';
 import { type EntryType, readable, type TarEntry } from '../../host/tar/entry.ts';
@@ -65,6 +66,7 @@ async function* baseTar(
 ): Bytes {
   let machineId = false;
   const spend = sizeBudget();
+  const spendOnFolders = folderBudget();
   yield header(added('boot', 'directory', 0o755));
   for await (const { entry: raw, body } of tree.entries(keeper(kernel))) {
     signal?.throwIfAborted();
@@ -76,6 +78,7 @@ async function* baseTar(
     }
     const { entry, lost: names } = forSquashfs(raw);
     spend(entry);
+    spendOnFolders(entry.name);
     if (isOfModules(entry) && entry.size > largestKernel)
       throw new UserError(`cannot import the base: ${readable(entry.name)} is larger than any module`);
     for (const name of names) lost.add(name, entry.name);

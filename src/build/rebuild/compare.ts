@@ -1,9 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import { localFirmware } from '../../base/index.ts';
 import { parseCcConfig } from '../../config/index.ts';
 import type { Cache } from '../../graph/cache.ts';
 import { hasCode, messageOf, UserError } from '../../host/errors.ts';
-import { sha256File } from '../../host/files.ts';
+import { readTextFile, sha256File } from '../../host/files.ts';
 import { firmwareOf } from '../accept-firmware.ts';
 import { knownBase } from '../base-of-site.ts';
 import { brokerCertificate, programFile } from '../key-broker.ts';
@@ -135,7 +134,7 @@ async function ccConfig({ record, settings, choice }: Comparison): Promise<Input
     if (text === record.cc_config.text) return { name, state: 'same', detail: path };
     return { name, state: 'new', detail: `${path}: ${described(text)}` };
   }
-  const today = await readFile(path, 'utf8').catch(() => undefined);
+  const today = await readTextFile(path).catch(() => undefined);
   if (today === undefined) return { name, state: 'same', detail: `as recorded; ${path} has gone` };
   if (today === record.cc_config.text) return { name, state: 'same', detail: path };
   return { name, state: 'changed', detail: `${path}: ${described(today)}` };

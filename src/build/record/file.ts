@@ -1,8 +1,9 @@
 import { constants } from 'node:fs';
-import { chmod, mkdir, open } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { exitStatus, hasCode, messageOf, UserError } from '../../host/errors.ts';
 import { writeFileAtomic } from '../../host/files.ts';
+import { makeHandoffFolder } from '../../kbs/index.ts';
 import { type BuildRecord, buildRecordSchema, buildRecordVersion } from './schema.ts';
 
 /** Name of the build record in a hand-off folder. */
@@ -17,8 +18,7 @@ const limitBytes = 4 * 2 ** 20;
  */
 export async function writeBuildRecord(handoff: string, record: BuildRecord): Promise<void> {
   const text = `${JSON.stringify(buildRecordSchema.parse(record), undefined, 2)}\n`;
-  await mkdir(handoff, { recursive: true, mode: 0o700 });
-  await chmod(handoff, 0o700);
+  await makeHandoffFolder(handoff);
   await writeFileAtomic(join(handoff, buildRecordName), text, 0o600);
 }
 

@@ -1,6 +1,7 @@
-import { open, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { fileBlocks } from '../../host/disk/blocks.ts';
 import { messageOf } from '../../host/errors.ts';
+import { openRegularFile } from '../../host/files.ts';
 import { workDirectory } from '../../host/temp.ts';
 import { cannotOpen } from '../archive-names.ts';
 import { openBundle } from '../open.ts';
@@ -23,7 +24,7 @@ export async function openSource(
 }
 
 async function inPlace(path: string): Promise<BundleSource | undefined> {
-  const handle = await open(path).catch((error: unknown) => {
+  const handle = await openRegularFile(path).catch((error: unknown) => {
     throw cannotOpen(path)(messageOf(error));
   });
   try {

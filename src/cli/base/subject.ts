@@ -1,11 +1,10 @@
-import { open } from 'node:fs/promises';
 import { type Base, cachedBase, importBase, knownBases } from '../../base/index.ts';
 import { baseRecipe } from '../../build/base-recipe.ts';
 import { readBuilderFile } from '../../build/builder-file.ts';
 import { cacheRoot } from '../../build/settings.ts';
 import { type Cache, openCache } from '../../graph/cache.ts';
-import { exitStatus, UserError } from '../../host/errors.ts';
-import { sha256File } from '../../host/files.ts';
+import { exitStatus, hasCode, messageOf, UserError } from '../../host/errors.ts';
+import { openRegularFile, sha256File } from '../../host/files.ts';
 
 /** What a command on a base works on. */
 export interface BaseSubject {
@@ -58,13 +57,14 @@ async function baseById(cache: Cache, named: string): Promise<Base> {
   );
 }
 
-/** By the first bytes; undefined where there is no such file. */
+/** By the first bytes; undefined where there is no such file. @throws UserError where it is none that can be read */
 async function isSquashfs(path: string): Promise<boolean | undefined> {
   try {
-    await using file = await open(path);
+    await using file = await openRegularFile(path);
     const { buffer, bytesRead } = await file.read(Buffer.alloc(4), 0, 4, 0);
     return bytesRead === 4 && buffer.toString('latin1') === 'hsqs';
-  } catch {
-    return undefined;
+  } catch (error) {
+    if (hasCode(error, 'ENOENT') || hasCode(error, 'ENOTDIR')) return undefined;
+    throw new UserError(`cannot look into the base ${path}: ${messageOf(error)}`, { cause: error });
   }
 }

@@ -58,7 +58,9 @@ function privateKey(option: string, path: string): { key: KeyObject; warnings: s
       hint: 'openssl ecparam -name secp384r1 -genkey -noout makes such a key',
     });
   try {
-    const { size, mode } = statSync(path);
+    const found = statSync(path);
+    const { size, mode } = found;
+    if (!found.isFile()) throw cannot('it is not a regular file');
     if (size > largestKey) throw cannot(`it has ${size} bytes, which is no key`);
     const open = (mode & 0o077) !== 0;
     return {

@@ -1,8 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { type KbsAccess, kbsAccess } from '../../build/kbs-access.ts';
 import { pushImages } from '../../build/push.ts';
-import { exitStatus, hasCode, UserError } from '../../host/errors.ts';
+import { exitStatus, hasCode, messageOf, UserError } from '../../host/errors.ts';
+import { readTextFile } from '../../host/files.ts';
 import { shellLine } from '../../host/run.ts';
 import { handleSignals } from '../../host/signals.ts';
 import {
@@ -59,9 +59,9 @@ async function showPlan(
 ): Promise<void> {
   const path = policyPath(place.directory);
   const registry = await productionRegistry(place.directory);
-  const text = await readFile(path, 'utf8').catch((error: unknown) => {
-    if (!hasCode(error, 'ENOENT')) throw error;
-    throw new UserError(`cannot show the push: there is no ${path}`, { status: exitStatus.usage });
+  const text = await readTextFile(path).catch((error: unknown) => {
+    const why = hasCode(error, 'ENOENT') ? `there is no ${path}` : `${path}: ${messageOf(error)}`;
+    throw new UserError(`cannot show the push: ${why}`, { status: exitStatus.usage });
   });
   const plan = await planPush(registry, { path, text }, keyFolders);
   const args = [path, ...plan.keys.flatMap(({ image, file }) => [image.resourcePath, file])];

@@ -1,5 +1,5 @@
-import { open } from 'node:fs/promises';
 import { UserError } from '../../host/errors.ts';
+import { openRegularFile } from '../../host/files.ts';
 import { start, toolError } from '../../host/run.ts';
 import type { ToolName } from '../../host/tools.ts';
 
@@ -77,7 +77,7 @@ export async function readFileSystem(subject: Subject, driveBytes: number): Prom
 }
 
 async function firstBytes(path: string, count: number): Promise<Buffer> {
-  await using file = await open(path, 'r');
+  await using file = await openRegularFile(path);
   const bytes = Buffer.alloc(count);
   await file.read(bytes, 0, count, 0);
   return bytes;

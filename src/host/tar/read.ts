@@ -7,6 +7,9 @@ import { fillHoles, oldGnuMap, paxMap, type SparseMap } from './sparse.ts';
 /** Largest extended header that is read: names and attributes are far smaller. */
 const maximumExtension = 1024 * 1024;
 
+/** Extended headers in front of one entry, or at the end. A name and a link are two, and attributes a third. */
+const mostExtensions = 100;
+
 /** An entry with its body. What the consumer leaves of the body is skipped. */
 export interface TarItem {
   entry: TarEntry;
@@ -109,6 +112,7 @@ export async function* readTar(source: Bytes): AsyncGenerator<TarItem> {
 
 async function* readItems(reader: ByteReader): AsyncGenerator<TarItem> {
   let pending: Extensions = { pax: [] };
+  let extensions = 0;
   for (
     let block = await reader.exactly(blockSize);
     block !== undefined;
@@ -121,6 +125,9 @@ async function* readItems(reader: ByteReader): AsyncGenerator<TarItem> {
     // A copy: the body's chunks take the place of the block's.
     const raw = Buffer.from(block);
     const header = parseHeader(raw);
+    extensions = 'xLKg'.includes(header.typeFlag) ? extensions + 1 : 0;
+    if (extensions > mostExtensions)
+      throw new MalformedError(`it has more than ${mostExtensions} extended headers in a row`);
     switch (header.typeFlag) {
       case 'x':
         pending.pax = parsePax(await extension(reader, header));

@@ -1,5 +1,5 @@
-import { readFile } from 'node:fs/promises';
 import { hasCode } from '../../host/errors.ts';
+import { readTextFile } from '../../host/files.ts';
 import { policyPath } from '../policy/policy.ts';
 import type { Era } from './era/index.ts';
 import type { PolicyInForce } from './judge.ts';
@@ -29,7 +29,7 @@ export class Policies {
   /** The policy beside the registry. */
   async own(): Promise<string | undefined> {
     try {
-      return await readFile(policyPath(this.#registryDirectory), 'utf8');
+      return await readTextFile(policyPath(this.#registryDirectory));
     } catch (error) {
       if (hasCode(error, 'ENOENT')) return undefined;
       throw error;

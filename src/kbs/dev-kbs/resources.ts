@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readSmallFile } from '../../host/files.ts';
 import type { ImageRecord } from '../registry/record.ts';
 import { resourcePathPattern } from '../registry/record.ts';
 import { checkAdmin } from './admin/check.ts';
@@ -59,7 +59,7 @@ export class Resources {
       throw new Refusal('PluginInternalError', 'no active development image has this path');
     const bytes =
       (await store.resource(path)) ??
-      (image.keyFile === undefined ? undefined : await readFile(image.keyFile));
+      (image.keyFile === undefined ? undefined : await readSmallFile(image.keyFile));
     if (bytes === undefined) throw new Refusal('PluginInternalError', 'no such resource');
     return bytes;
   }

@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { hasCode, messageOf, UserError } from '../../host/errors.ts';
+import { readSmallFile } from '../../host/files.ts';
 import { readTemplate } from '../../host/template.ts';
 import type { ImageRecord } from '../registry/record.ts';
 import { fillPolicy, type MinimumTcb, type PolicyParts, splitPolicy } from './text.ts';
@@ -17,10 +17,10 @@ export function policyPath(directory: string): string {
 export async function readPolicy(path: string): Promise<string | undefined> {
   let bytes: Buffer;
   try {
-    bytes = await readFile(path);
+    bytes = await readSmallFile(path);
   } catch (error) {
     if (hasCode(error, 'ENOENT')) return undefined;
-    throw error;
+    throw new UserError(`cannot read the policy ${path}: ${messageOf(error)}`, { cause: error });
   }
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);

@@ -1,8 +1,8 @@
-import { readFile, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
-import { hasCode, UserError } from '../../host/errors.ts';
-import { writeFileAtomic } from '../../host/files.ts';
+import { hasCode, messageOf, UserError } from '../../host/errors.ts';
+import { readTextFile, writeFileAtomic } from '../../host/files.ts';
 import { firstJsonFault, type Position } from './json-position.ts';
 import { type ImageRecord, imageRecord } from './record.ts';
 
@@ -46,6 +46,9 @@ export interface LoadedRegistry {
   registry: Registry;
 }
 
+/** Bytes: room for a hundred thousand images. */
+const largestRegistry = 256 * 2 ** 20;
+
 /**
  * Reads and checks a registry file; undefined where there is none.
  * @throws UserError *cannot read the registry <file>:<line>:<column>: …*
@@ -53,10 +56,10 @@ export interface LoadedRegistry {
 export async function loadRegistry(path: string): Promise<LoadedRegistry | undefined> {
   let text: string;
   try {
-    text = await readFile(path, 'utf8');
+    text = await readTextFile(path, largestRegistry);
   } catch (error) {
     if (hasCode(error, 'ENOENT')) return undefined;
-    throw error;
+    throw new UserError(`cannot read the registry ${path}: ${messageOf(error)}`, { cause: error });
   }
   let json: unknown;
   try {

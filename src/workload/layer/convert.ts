@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { folderBudget } from '../../host/folder-budget.ts';
 import { type Bytes, collect } from '../../host/tar/bytes.ts';
 import { readTar } from '../../host/tar/read.ts';
 import { encodeEntry, padding, tarEnd } from '../../host/tar/write.ts';
@@ -71,6 +72,7 @@ export async function convertLayer(
   const hash = createHash('sha256');
   const tree = new LayerTree(options);
   const texts = new Map<string, string | undefined>();
+  const spend = folderBudget();
 
   async function* rewritten(): Bytes {
     for await (const { entry: raw, body } of readTar(hashed(source, hash))) {
@@ -78,6 +80,7 @@ export async function convertLayer(
       // From the first replaced file on the squashfs is void: read on only to learn of the others, and for the digest.
       if (typeof verdict === 'string' || tree.superseded.size > 0) continue;
       const entry = verdict.now;
+      spend(entry.name);
       yield header(entry);
       if ((accountFiles as readonly string[]).includes(entry.name) && entry.size <= maximumAccountFile) {
         const text = await collect(body, maximumAccountFile);

@@ -1,6 +1,9 @@
 # shellcheck shell=sh
 # Attestation and the disk key. The key exists as files in RAM, mode 0600, until the drives are open.
 
+# Seconds that a client has for one attempt.
+client_seconds=120
+
 report_device=/sys/devices/platform/sev-guest
 
 # Always in the boot log, also when the boot fails later: it is what the key broker compares.
@@ -38,19 +41,31 @@ fetch_key() {
   attempt=1
   while :; do
     say "requesting the disk key from $kbs_url (attempt $attempt of $kbs_attempts)"
-    # A clean environment: the kernel hands on parameters that it does not know.
-    (umask 077 && exec env -i "PATH=$PATH" "TMPDIR=$key_folder" "HOME=$key_folder" "$client" --url "$kbs_url" --cert-file /etc/cvm/kbs-ca.pem \
-      get-resource --path "$kbs_path" > "$key_folder/answer" 2> "$key_folder/errors")
+    # A clean environment: the kernel hands on parameters that it does not know. Whoever answers may do so without end, and
+    # all is in memory here: no file of 4 MiB (in blocks of 512 bytes), no more data than 1 GiB (in KiB), no longer than the time.
+    # shellcheck disable=SC3045 # busybox has it
+    (umask 077 && ulimit -f 8192 && ulimit -d 1048576 &&
+      exec timeout -k 5 "$client_seconds" env -i "PATH=$PATH" "TMPDIR=$key_folder" "HOME=$key_folder" \
+        "$client" --url "$kbs_url" --cert-file /etc/cvm/kbs-ca.pem get-resource --path "$kbs_path" \
+        > "$key_folder/answer" 2> "$key_folder/errors")
     status=$?
     [ "$status" -ne 0 ] || break
     say_output "$key_folder/errors"
+    case $status in
+      # By TERM, by KILL, and as coreutils' timeout says it.
+      143 | 137 | 124) why="; $client did not end within $client_seconds seconds" ;;
+      153) why="; $client was given an answer without end" ;;
+      *) why='' ;;
+    esac
+    [ -z "$why" ] || say "no key${why}"
     if [ "$client" = kbs-sample-client ]; then
       case $status in
         1) fail E33 'the KBS refused to release the key' ;;
         4) fail E34 'the KBS did not show the pinned certificate' ;;
+        5) fail E34 'the certificate of the KBS has expired, or is not valid yet, by the clock of this VM' ;;
       esac
     fi
-    [ "$attempt" -lt "$kbs_attempts" ] || fail E35 "the KBS gave no key in $kbs_attempts attempts"
+    [ "$attempt" -lt "$kbs_attempts" ] || fail E35 "the KBS gave no key in $kbs_attempts attempts$why"
     attempt=$((attempt + 1))
     sleep "$kbs_retry_seconds"
   done

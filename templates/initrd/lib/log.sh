@@ -27,7 +27,7 @@ say() {
 
 # Prints the last words of a failed program.
 say_output() {
-  tail -n 5 "$1" 2> /dev/null | while read -r text; do say "  $text"; done
+  tail -n 5 "$1" 2> /dev/null | head -c 4096 | while read -r text; do say "  $text"; done
   return 0
 }
 

@@ -8,11 +8,23 @@
 
 vault_mark_sectors=8
 
+# Errors that the host's drive gave so far. A block that was altered is none of them: dm-integrity refuses that by itself.
+drive_errors() {
+  dmesg | grep -c 'I/O error, dev vd'
+}
+
+# vault_fail CODE TEXT: what a drive that cannot be read does to the vault is not to be taken for damage.
+vault_fail() {
+  [ "$(drive_errors)" -le "$vault_errors" ] || fail E56 "the host's drive gave read or write errors: $2"
+  fail "$1" "$2"
+}
+
 open_vault() {
+  vault_errors=$(drive_errors)
   slice vault_mark /dev/mapper/crypt_root "$vault_first_sector" "$vault_mark_sectors"
   vault_start=$((vault_first_sector + vault_mark_sectors))
   vault_room=$((($(blockdev --getsz /dev/mapper/crypt_root) - vault_start) / 8 * 8))
-  dd if=/dev/mapper/vault_mark of=/run/vault.mark bs=4096 count=1 2> /dev/null || fail E50 'the vault cannot be read'
+  dd if=/dev/mapper/vault_mark of=/run/vault.mark bs=4096 count=1 2> /dev/null || vault_fail E50 'the vault cannot be read'
   read -r magic vault_salt vault_sectors tag < /run/vault.mark 2> /dev/null || magic=
   case $magic in
     cvm-vault-new)
@@ -44,7 +56,7 @@ mount_vault() {
   mkdir -p /vault
   # Where a block of the file system's own turns out altered, nothing more is built on it.
   mount -t ext4 -o nosuid,nodev,errors=remount-ro "$vault" /vault 2> /run/mount.err ||
-    fail E53 "the vault cannot be mounted: $(cat /run/mount.err)"
+    vault_fail E53 "the vault cannot be mounted: $(cat /run/mount.err)"
   if [ ! -e /vault/workspace ] && [ ! -L /vault/workspace ]; then
     mkdir /vault/workspace || fail E53 'the vault has no folder workspace, and none can be made'
   fi
@@ -59,7 +71,7 @@ open_vault_device() {
   vault=/dev/mapper/vault_slice
   [ "$vault_integrity" = yes ] || return 0
   write_vault_key
-  integrity open /dev/mapper/vault_slice vault || fail E50 "the vault cannot be opened: $(tail -n 1 /run/integrity.err)"
+  integrity open /dev/mapper/vault_slice vault || vault_fail E50 "the vault cannot be opened: $(tail -n 1 /run/integrity.err)"
   vault=/dev/mapper/vault
 }
 
@@ -85,7 +97,7 @@ make_vault() {
 repair_vault() {
   /usr/sbin/e2fsck -p "$vault" > /run/e2fsck.log 2>&1
   status=$?
-  [ "$status" -lt 4 ] || { say_output /run/e2fsck.log; fail E52 'the vault is damaged beyond automatic repair'; }
+  [ "$status" -lt 4 ] || { say_output /run/e2fsck.log; vault_fail E52 'the vault is damaged beyond automatic repair'; }
   if [ "$status" -ne 0 ] || grep -q 'recovering journal' /run/e2fsck.log; then
     say 'the vault was not closed cleanly and has been repaired'
   fi

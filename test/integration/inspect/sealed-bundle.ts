@@ -4,6 +4,7 @@ import { chmod, cp, mkdir, mkdtemp, readFile, stat, writeFile } from 'node:fs/pr
 import { dirname, join } from 'node:path';
 import { commandLine, type Manifest } from '../../../src/bundle/index.ts';
 import { editableLine, fileLine, folderLine, makeDrive } from '../../../src/drives/index.ts';
+import { recordDigests } from '../../../src/host/digests.ts';
 import { newDiskKey, type Secret } from '../../../src/host/secret.ts';
 import { packCpio } from '../../../src/initrd/cpio.ts';
 import { makeInitrd, sitePart } from '../../../src/initrd/index.ts';
@@ -140,6 +141,8 @@ async function makeSealedInitrd(file: string, work: string, seal: Seal): Promise
     luksHeader: seal.headerFile,
   };
   await sitePart(part, { file: site, workDirectory: work });
+  // As the cache does where the part is made.
+  await recordDigests(dirname(generic));
   await makeInitrd([generic], site, file);
 }
 

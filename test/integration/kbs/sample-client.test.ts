@@ -1,5 +1,7 @@
+import { once } from 'node:events';
 import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { createServer as createHttpsServer } from 'node:https';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
@@ -312,6 +314,41 @@ describe('only the pinned certificate is trusted (status 4)', () => {
     expect(await client({ url: `https://127.0.0.2:${site.kbs.port}` })).toMatchObject({ status: 3 });
     await using other = await fixture({ listen: { host: '127.0.0.2', port: 0 } });
     expect(await client({ url: other.kbs.url, caFile: other.kbs.caFile })).toEqual(mistrusted);
+  });
+
+  test.each([
+    ['has expired', '20200101000000Z', '20200102000000Z'],
+    ['is not valid yet', '20480101000000Z', '20480102000000Z'],
+  ])('a certificate under it that %s is called that (status 5)', async (_, start, end) => {
+    const folder = await mkdtemp(join(tmpdir(), 'dated-certificate-'));
+    const config = [
+      '[ca]\ndefault_ca = own',
+      '[own]\ndatabase = index\nserial = serial\nnew_certs_dir = .\ndefault_md = sha256\npolicy = any\nx509_extensions = server',
+      '[any]\ncommonName = supplied',
+      '[server]\nsubjectAltName = IP:127.0.0.1\n',
+    ];
+    await writeFile(join(folder, 'config'), config.join('\n'));
+    await writeFile(join(folder, 'index'), '');
+    await writeFile(join(folder, 'serial'), '01\n');
+    const openssl = (...args: string[]) => execa('openssl', args, { cwd: folder });
+    const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-noenc'];
+    await openssl('req', '-x509', ...newKey, '-subj', '/CN=authority', '-keyout', 'ca.key', '-out', 'ca.crt');
+    await openssl('req', ...newKey, '-subj', '/CN=broker', '-keyout', 'key', '-out', 'request');
+    const signed = ['-cert', 'ca.crt', '-keyfile', 'ca.key', '-in', 'request', '-out', 'crt'];
+    const dates = ['-startdate', start, '-enddate', end];
+    await openssl('ca', '-batch', '-notext', '-config', 'config', ...signed, ...dates);
+    const [key, cert] = await Promise.all(['key', 'crt'].map((name) => readFile(join(folder, name))));
+    const server = createHttpsServer({ key, cert }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    const said = await client({ url: `https://127.0.0.1:${port}`, caFile: join(folder, 'ca.crt') });
+    server.close();
+    await rm(folder, { recursive: true });
+    expect(said).toEqual({
+      status: 5,
+      stdout: '',
+      stderr: expect.stringMatching(/^kbs-sample-client: certificate of \S+ is out of date \(auth: /),
+    });
   });
 
   test('no certificate, or a file that is none', async () => {

@@ -13,9 +13,9 @@ afterAll(() => rm(folder, { recursive: true }));
 
 const path = (name: string) => join(folder, name);
 /** What the script says of a file: its status and its words. */
-function shareOf(name: string) {
+function shareOf(name: string, ...hosts: string[]) {
   const script = templatePath('site/share-conf');
-  const { status, stdout, stderr } = spawnSync('dash', [script, path(name), path('copy')], {
+  const { status, stdout, stderr } = spawnSync('dash', [script, path(name), path('copy'), ...hosts], {
     encoding: 'utf8',
     timeout: 20_000,
   });
@@ -26,6 +26,42 @@ async function shareIn(content: string | Uint8Array) {
   await writeFile(path('ext_mount.conf'), content);
   return shareOf('ext_mount.conf');
 }
+
+const itself = { status: 1, said: 'its server is this VM itself', stderr: '' };
+
+describe('a share of the VM itself', () => {
+  it.each([
+    'localhost:/x',
+    'LocalHost.:/x',
+    'localhost.localdomain:/x',
+    '127.0.0.1:/x',
+    '127.8.9.10:/',
+    '0.0.0.0:/x',
+    '127.1:/x',
+    '2130706433:/x',
+    '0x7f000001:/x',
+    '[::1]:/x',
+    '[0:0:0:0:0:0:0:1]:/x',
+    '[::]:/x',
+    '[::ffff:7f00:1]:/x',
+    '[0:0:0:0:0:FFFF:7f01:203]:/x',
+  ])('is refused: %s', async (share) => {
+    expect(await shareIn(share)).toEqual(itself);
+  });
+
+  it('is refused under a name that /etc/hosts gives it, and no other', async () => {
+    await writeFile(
+      path('hosts'),
+      '# hosts\n127.0.0.1 localhost\n127.0.1.1 CVM-1 cvm.example # mine\n192.0.2.7 nas\n',
+    );
+    const named = async (share: string) => {
+      await writeFile(path('ext_mount.conf'), share);
+      return shareOf('ext_mount.conf', path('hosts'));
+    };
+    for (const name of ['cvm-1', 'CVM.example', 'cvm-1.']) expect(await named(`${name}:/x`)).toEqual(itself);
+    for (const name of ['nas', 'mine', 'hosts']) expect((await named(`${name}:/x`)).status).toBe(0);
+  });
+});
 
 const wrongForm = {
   status: 1,

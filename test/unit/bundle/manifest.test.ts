@@ -39,6 +39,7 @@ test.each<[string, Change, RegExp]>([
   ['a password in the URL', (m) => (m.kbs.url = 'https://me:secret@kbs'), /kbs\.url/],
   ['a token in the URL', (m) => (m.kbs.url = 'https://kbs/?token=x'), /kbs\.url/],
   ['a URL that is no address of a KBS', (m) => (m.kbs.url = 'file:///etc/passwd'), /kbs\.url/],
+  ['a URL that is none at all', (m) => (m.kbs.url = 'https://[:8999'), /: kbs\.url: [^;]*$/],
   ['an unknown field', (m) => (m.disk_key = 'x'), /disk_key/],
   ['a command line of two lines', (m) => (m.launch.cmdline = 'a\nb'), /launch\.cmdline/],
   [

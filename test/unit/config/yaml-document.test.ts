@@ -133,3 +133,26 @@ describe('any text at all', () => {
     );
   });
 });
+
+describe('a file of very many keys', () => {
+  const keys = (count: number) => Array.from({ length: count }, (_, i) => `k${i}: 1\n`).join('');
+
+  it('is refused past 50,000', () => {
+    expect(errorsOf(keys(60_000))).toEqual([
+      expect.stringContaining('the file holds more than 50000 settings'),
+    ]);
+  });
+
+  it('is not listed key by key where nobody here knows them', () => {
+    const { warnings } = parseCcConfig(keys(1000), 'f.yml');
+    expect(warnings).toHaveLength(51);
+    expect(warnings.at(-1)!.message).toMatch(/^the key "k50" is not known .*; 949 more keys behind it /);
+  });
+
+  it('names each key that is given twice, up to ten, in every map', () => {
+    const twice = Array.from({ length: 40 }, (_, i) => `  k${i % 20}: 1\n`).join('');
+    const errors = errorsOf(`a:\n${twice}`);
+    expect(errors).toHaveLength(10);
+    expect(errors[0]).toBe('f.yml:22:3: the key "k0" is given twice: keep one');
+  });
+});

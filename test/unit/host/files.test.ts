@@ -3,7 +3,13 @@ import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promise
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { sha256File, writeFileAtomic } from '../../../src/host/files.ts';
+import {
+  copyHashed,
+  readSmallFile,
+  readTextFile,
+  sha256File,
+  writeFileAtomic,
+} from '../../../src/host/files.ts';
 
 let folder: string;
 
@@ -49,4 +55,29 @@ test('hashing stops when it is aborted', async () => {
   const path = join(folder, 'file');
   await writeFile(path, 'x');
   await expect(sha256File(path, { signal: AbortSignal.abort() })).rejects.toThrow(/abort/i);
+});
+
+test('a copy has the mode that was asked for, whatever umask and source say, and its hash', async () => {
+  const source = join(folder, 'source');
+  await writeFile(source, 'content', { mode: 0o666 });
+  const umask = process.umask(0);
+  try {
+    const hex = await copyHashed(source, join(folder, 'copy'), 0o640);
+    expect(hex).toBe(createHash('sha256').update('content').digest('hex'));
+  } finally {
+    process.umask(umask);
+  }
+  expect((await stat(join(folder, 'copy'))).mode & 0o777).toBe(0o640);
+  // Nothing that lies there already is written to.
+  await expect(copyHashed(source, join(folder, 'copy'), 0o640)).rejects.toMatchObject({ code: 'EEXIST' });
+});
+
+test('a small file is read whole, a larger one, a folder and a device are refused', async () => {
+  const path = join(folder, 'file');
+  await writeFile(path, 'content');
+  expect(await readTextFile(path, 7)).toBe('content');
+  await expect(readSmallFile(path, 6)).rejects.toThrow('it is larger than 6 bytes');
+  await expect(readSmallFile(folder)).rejects.toThrow('it is a folder');
+  await expect(readSmallFile('/dev/null')).rejects.toThrow('it is not a regular file');
+  await expect(readSmallFile(join(folder, 'nothing'))).rejects.toMatchObject({ code: 'ENOENT' });
 });

@@ -1,4 +1,5 @@
 import type { SourceFile } from '../../../host/source-file.ts';
+import { headOf } from '../../../host/tar/bytes.ts';
 
 /** Disk formats that qemu reads for us, by qemu's own names. Its other drivers are left alone: fewer parsers for a hostile file. */
 export type DiskFormat = 'qcow2' | 'qcow' | 'qed' | 'vmdk' | 'vhdx' | 'vdi' | 'vpc';
@@ -19,7 +20,7 @@ const backing = 'refers to a backing file';
  */
 export async function readDiskHeader(source: SourceFile): Promise<DiskHeader | undefined> {
   const head = Buffer.alloc(64 * 1024);
-  await source.handle.read(head, 0, head.length, 0);
+  (await headOf(source.read(), head.length)).copy(head);
   const is = (offset: number, magic: string) =>
     head.toString('latin1', offset, offset + magic.length) === magic;
   if (is(0, 'QFI\xfb')) return qcow(head);

@@ -1,7 +1,8 @@
-import { open, stat, statfs } from 'node:fs/promises';
+import { stat, statfs } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
 import { messageOf, UserError } from '../../../host/errors.ts';
 import { fileType } from '../../../host/ext4/inode.ts';
+import { openRegularFile } from '../../../host/files.ts';
 import type { Owner } from '../attributes.ts';
 import { onDrive } from '../malformed.ts';
 import { findExisting, findPlace } from '../place.ts';
@@ -175,7 +176,7 @@ export async function copyFromDrive(
         progress('verifying', verified, size);
       };
       for (const { path, inode } of copied) {
-        await using handle = await open(path).catch((error: unknown) => {
+        await using handle = await openRegularFile(path).catch((error: unknown) => {
           throw new UserError(`cannot verify ${path}: ${messageOf(error)}`);
         });
         const read = (offset: number, length: number) => readSourceBytes(handle, offset, length);

@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
-import { cp, link, mkdir, open, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { closeSync, openSync, writeSync } from 'node:fs';
+import { cp, link, mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { openByQemu } from '../../../../src/base/import/disk/open.ts';
@@ -145,7 +146,9 @@ describe('what cannot be imported is named, with what to do', () => {
       unusable: (why) => new UserError(`cannot open the test's image: ${why}`),
       ...{ missing: '', folder: '', changed: '' },
     });
-    await using opened = await openByQemu(source, format);
+    await source.digest();
+    await using copy = await source.privateCopy(folder.path);
+    await using opened = await openByQemu(copy, format);
     expect(opened.disk.size).toBe((await stat(root)).size);
     const start = await opened.disk.read(0, 1 << 20);
     expect(start.equals(Buffer.alloc(1 << 20))).toBe(true);
@@ -168,10 +171,15 @@ describe('what cannot be imported is named, with what to do', () => {
   it('a file that changes while it is imported, and nothing of it stays in the cache', async () => {
     const file = at('changing.raw');
     await cp(root, file);
+    const changeIn = (path: string) => {
+      const handle = openSync(path, 'r+');
+      writeSync(handle, 'changed', 3 << 20);
+      closeSync(handle);
+    };
     const importing = importInto(folder.path, {
       file,
       progress: (progress) => {
-        if (typeof progress === 'object' && progress.done === progress.total) void utimes(file, 1, 1);
+        if (typeof progress === 'object' && progress.done === progress.total) changeIn(file);
       },
     });
     await expect(importing).rejects.toMatchObject({
