@@ -52,7 +52,7 @@ export function check<Schema extends z.ZodObject>(
     ...findings.filter(({ severity }) => severity !== 'warning').map(at),
   );
   const warnings = [
-    ...firstOf(unknownKeys(schema, raw, document)),
+    ...unknownKeys(schema, raw, document),
     ...findings.filter(({ severity }) => severity === 'warning').map(at),
   ];
   return {
@@ -60,17 +60,6 @@ export function check<Schema extends z.ZodObject>(
     errors: inReadingOrder(errors),
     warnings: inReadingOrder(warnings),
   };
-}
-
-/** A file that is for another program is no list of mistakes: past these the reader learns nothing new. */
-const mostUnknownKeys = 50;
-
-function firstOf(unknown: readonly Problem[]): Problem[] {
-  const more = unknown.length - mostUnknownKeys;
-  if (more <= 0) return [...unknown];
-  const next = unknown[mostUnknownKeys]!;
-  const message = `${next.message}; ${more - 1} more keys behind it are not known either`;
-  return [...unknown.slice(0, mostUnknownKeys), { ...next, message }];
 }
 
 const samePlace = (a: Problem, b: Problem) => a.line === b.line && a.column === b.column;

@@ -53,8 +53,10 @@ function isCertificates(content: Buffer): boolean {
   const text = content.toString('latin1');
   let end = 0;
   for (certificates.lastIndex = 0; end < text.length; end = certificates.lastIndex) {
-    const der = Buffer.from(certificates.exec(text)?.[1] ?? '', 'base64');
-    if (!isCertificate(der)) return false;
+    const base64 = certificates.exec(text)?.[1] ?? '';
+    const der = Buffer.from(base64, 'base64');
+    // A decoder passes over what follows the padding.
+    if (der.toString('base64') !== withoutBlanks(base64) || !isCertificate(der)) return false;
   }
   return end > 0;
 }
@@ -69,9 +71,10 @@ function isCertificate(der: Buffer): boolean {
 
 /** Words beside which secrets stand in settings and scripts, and a user in an address. /etc/passwd holds none, and docker.sh names it. */
 const secretWords =
-  /:\/\/[^/\s]*@|password|passphrase|(?<!\/etc\/)passwd|secret|credential|token|api_?key|bearer|\bauth\b/i;
-/** Longer than any name in FLARE's own files, and what keys look like in hex, base64 and base64url. */
-const randomText = /[0-9a-f]{32}|[A-Za-z0-9+/]{40}|[A-Za-z0-9_-]{40}/i;
+  /:\/\/[^/\s]*@|(?<!\/etc\/)passw|passphrase|pgpass|_pass\b|secret|credential|token|api_?key|bearer|\bbasic |\bauth\b|\bpsk\b/i;
+/** What keys and tokens look like: longer than any name in FLARE's own files, or twenty characters with digits among the letters. */
+const randomText =
+  /[0-9a-f]{32}|[A-Za-z0-9+/]{40}|[A-Za-z0-9_-]{40}|(?=[\w+=-]*\d[\w+=-]*[A-Z])(?=[\w+=-]*[a-z])[\w+=-]{20}/;
 
 /** Text in which nothing looks like a secret. In doubt it is not harmless: a sealed file is in its place in the VM all the same. */
 function isHarmlessText(text: string): boolean {
@@ -85,7 +88,9 @@ function isHarmlessScript(content: Buffer): boolean {
 
 function isHarmlessJson(content: Buffer): boolean {
   const text = content.toString('utf8');
-  return isHarmlessText(text) && mapIn(text) !== undefined;
+  const found = mapIn(text);
+  // Once more as it reads without escapes.
+  return found !== undefined && isHarmlessText(text) && isHarmlessText(JSON.stringify(found));
 }
 
 /** The map that is the whole of a JSON text. */
@@ -108,8 +113,10 @@ function isSignatures(content: Buffer): boolean {
   const found = mapIn(text);
   // Of a name that stands there twice, the reader keeps the last alone.
   if (found === undefined || withoutBlanks(JSON.stringify(found)) !== withoutBlanks(text)) return false;
-  return Object.values(found).every(
-    (signature) =>
+  return Object.entries(found).every(
+    ([name, signature]) =>
+      /^[\w.-]{1,40}$/.test(name) &&
+      isHarmlessText(name) &&
       typeof signature === 'string' &&
       /^[A-Za-z0-9+/]+={0,2}$/.test(signature) &&
       signatureBytes.includes(Buffer.from(signature, 'base64').length),

@@ -8,6 +8,17 @@ workload_root=/run/cvm/workload/rootfs
 # shellcheck disable=SC2034
 workload_ram=/run/cvm/ram/workload
 
+# Everything that is left of the container, also where its runtime was killed before it: five seconds at most.
+end_container() {
+  cgroup=/sys/fs/cgroup/container.slice
+  tries=0
+  while [ -e "$cgroup/cgroup.kill" ] && ! grep -qx 'populated 0' "$cgroup/cgroup.events" && [ "$tries" -lt 50 ]; do
+    echo 1 > "$cgroup/cgroup.kill"
+    sleep 0.1
+    tries=$((tries + 1))
+  done
+}
+
 uptime_seconds() {
   read -r uptime _ < /proc/uptime
   printf '%s' "$uptime"

@@ -62,6 +62,11 @@ describe('an image in the CVM', () => {
     expect(said.filter((line) => line.startsWith('cannot make'))).toHaveLength(7);
   });
 
+  test('no mount of a container appears in the VM, where a link of the image leads it to a device', () => {
+    expect(log('etc.txt').trimEnd().split('\n')).toEqual(Array(3).fill('regular file'));
+    expect(lines('links-to-devices')).toContain('audit done');
+  });
+
   test('has shared memory of a quarter of the RAM', () => {
     const number = (key: string) =>
       Number(new RegExp(`^${key} (\\d+)$`, 'm').exec(log('exec-root.run'))?.[1]);

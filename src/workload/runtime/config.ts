@@ -32,7 +32,8 @@ const userNamespace = '/run/cvm/user-namespace';
  * filter is the boundary. crun has no defaults for capabilities, system calls or devices, so all are spelled out.
  * `seccomp.json` is Docker's default profile for x86-64 and these capabilities, without io_uring; 32-bit calls are
  * refused whole. Families of sockets are named one by one (1 UNIX, 2 INET, 10 INET6, 16 NETLINK): the filter compares 64
- * bits and the kernel reads 32, so "all but AF_VSOCK" lets 2^32 + 40 pass.
+ * bits and the kernel reads 32, so "all but AF_VSOCK" lets 2^32 + 40 pass. So are the protocols of netlink (0 ROUTE, 4 SOCK_DIAG,
+ * 12 NETFILTER, 15 KOBJECT_UEVENT, 16 GENERIC): what programs send each other by NETLINK_USERSOCK counts for no memory limit.
  *
  * The container has a user namespace, which the guest makes, so that the kernel need not let anybody make one afterwards. Users
  * and groups in here are the container's.
@@ -61,6 +62,8 @@ export function runtimeConfig(
       cwd: workingDirectoryOf(config),
       capabilities: capabilitiesFor(uid),
       rlimits,
+      // Where the VM's memory ends all the same, the container goes first.
+      oomScoreAdj: 1000,
       // As Docker has it: set-user-id programs of the image work.
       noNewPrivileges: false,
     },

@@ -7,6 +7,8 @@ export const refusedCalls: Record<string, Parameters<typeof programCalling>> = {
   vsock: [41, 40, 1, 0],
   // The kernel reads 32 of the 64 bits.
   'vsock-by-64-bits': [41, 2 ** 32 + 40, 1, 0],
+  // By it programs fill the VM's memory past the container's limit.
+  'netlink-usersock': [41, 16, 3, 2],
   'new-user-namespace': [272, 0x1000_0000],
   bpf: [321, 0, 0, 0],
   keyctl: [250, 0, 0, 0],

@@ -15,3 +15,5 @@ for bundle in /usr/lib/systemd/system/parity/*/; do
     echo "exit $?" >> "/applog/$name.$part"
   done
 done
+# What the containers mounted is not here.
+stat -c '%F' /run/cvm/etc/hosts /run/cvm/etc/hostname /run/cvm/etc/resolv.conf > /applog/etc.txt

@@ -217,4 +217,19 @@ export const treeCases: readonly ImageCase[] = [
     says: ['ids 0 0 0', 'hosts of the VM'],
     makes: ['run/not/there'],
   },
+  {
+    // The runtime mounts the VM's files there, then devices over them.
+    name: 'links-to-devices',
+    layers: [
+      [
+        ...base,
+        folder('etc'),
+        symlink('etc/hosts', '/dev/null'),
+        symlink('etc/resolv.conf', '/dev/tty'),
+        symlink('etc/hostname', '/dev/full'),
+      ],
+    ],
+    config: run,
+    says: ['ids 0 0 0'],
+  },
 ];
