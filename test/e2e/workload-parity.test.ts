@@ -63,7 +63,7 @@ describe('an image in the CVM', () => {
   });
 
   test('no mount of a container appears in the VM, where a link of the image leads it to a device', () => {
-    expect(log('etc.txt').trimEnd().split('\n')).toEqual(Array(3).fill('regular file'));
+    expect(log('etc.txt')).toMatch(/^(regular (empty )?file\n){3}$/);
     expect(lines('links-to-devices')).toContain('audit done');
   });
 
