@@ -40,6 +40,8 @@ describe('an image in the CVM', () => {
         'limit open files: 1048576 1048576 files ',
         'limit core file size: 0 0 bytes ',
         'limit processes: unlimited unlimited processes ',
+        'modes 666 666 666 ',
+        'mask 0022',
         'devices core fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero ',
       ]),
     );

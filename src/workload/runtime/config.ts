@@ -8,7 +8,10 @@ import { resolveUser } from './user.ts';
 
 /** The parts of a `config.json` that others look at. */
 export interface RuntimeConfig {
-  process: { user: { uid: number; gid: number; additionalGids: number[] }; [key: string]: unknown };
+  process: {
+    user: { uid: number; gid: number; umask: number; additionalGids: number[] };
+    [key: string]: unknown;
+  };
   [key: string]: unknown;
 }
 
@@ -51,7 +54,7 @@ export function runtimeConfig(
     hostname: settings.hostname,
     process: {
       terminal: false,
-      user: { uid, gid, additionalGids },
+      user: { uid, gid, umask: 0o022, additionalGids },
       args: commandOf(config),
       // FLARE's SNPAuthorizer looks for snpguest on the PATH unless it is told a path.
       env: environmentOf(

@@ -11,6 +11,7 @@ for bundle in /usr/lib/systemd/system/parity/*/; do
   for part in run list; do
     mkdir -p "/run/cvm/parity.d/$name-$part"
     cp "$bundle$part.json" "/run/cvm/parity.d/$name-$part/config.json"
+    umask 0
     crun --cgroup-manager=cgroupfs run --bundle "/run/cvm/parity.d/$name-$part" "$name-$part" > "/applog/$name.$part" 2>&1
     echo "exit $?" >> "/applog/$name.$part"
   done
