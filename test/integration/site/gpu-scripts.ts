@@ -35,7 +35,7 @@ export async function gpuScripts(): Promise<GpuScripts> {
   await cp(templatePath('site/gpu'), path('cvm/gpu'), { recursive: true });
   await file(
     'cvm/workload.sh',
-    `say() { echo "$*"; }\nverdict() { echo "verdict $*" >> ${path('verdict')}; }\n`,
+    `say() { echo "$*"; }\nbounded() { "$@"; }\nverdict() { echo "verdict $*" >> ${path('verdict')}; }\n`,
   );
   return {
     path,
