@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { chown, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
@@ -157,8 +157,9 @@ test('an ordinary account resizes its drives', async ({ skip }) => {
   expect(copied.stdout).toBe(`${drive}: 256 MiB -> 1280 MiB, file system checked`);
   account.pop();
   const shown = await call('100M');
-  // Without /etc/mtab an account could mount, but not unmount.
-  expect(/copy/.test(shown.stderr)).toBe(!existsSync('/etc/mtab'));
+  // Without /etc/mtab an account could mount, but not unmount; where udev does not run, it may not open the device.
+  const mayMount = existsSync('/etc/mtab') && (statSync('/dev/fuse').mode & 0o006) === 0o006;
+  expect(/copy/.test(shown.stderr)).toBe(!mayMount);
   expect(shown.stderr).not.toContain('error');
   expect(shown.stdout).toBe(`${drive}: 1280 MiB -> 100 MiB, file system checked`);
   expect(await expectWhole(drive, sample)).toBe(100 * mib);
