@@ -9,7 +9,7 @@ import { asRoot } from '../integration/base/import/system.ts';
 import { realBase, seedCache } from '../integration/build/real-base.ts';
 import { asBuilt, auditBundle, plantGuestAudit, sections } from './audit.ts';
 import type { Boot, Vm } from './harness.ts';
-import { ownModules, ownProcesses, ownSockets, ownUnitFiles } from './locked.ts';
+import { ownGenerated, ownModules, ownProcesses, ownSockets, ownUnitFiles } from './locked.ts';
 
 /** One boot of a bundle whose base is an imported disk, with all that such a disk may bring to be started. */
 let vm: Vm;
@@ -136,7 +136,7 @@ test('a bundle whose base is an imported disk with LVM boots, and its workload r
 test('nothing that the disk brought to be started ran: units, generators, drop-ins, sockets', async () => {
   expect(await vm.log('planted')).toBeUndefined();
   expect(guest['unit-files']!.toSorted()).toEqual(ownUnitFiles);
-  expect(guest.generated).toEqual([]);
+  expect(guest.generated!.toSorted()).toEqual(ownGenerated);
   expect(guest.processes).toEqual(ownProcesses);
   expect(guest.listening).toEqual(ownSockets);
 });

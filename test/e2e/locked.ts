@@ -14,6 +14,11 @@ export const ownUnitFiles = [
   'cvm.target',
 ];
 
+/** What is below systemd's folders in /run: InitApp writes there what the container may take of this VM's memory. */
+export const ownGenerated = ['', '/memory.conf'].map(
+  (name) => `/run/systemd/system/container.slice.d${name}`,
+);
+
 /** Programs, the first two words of each, and what it reads from. */
 export const ownProcesses = [
   '/bin/sh /audit null',
