@@ -108,13 +108,9 @@ overlay() {
 # overlay_holds FOLDER LOWER UPPER: whether the list of mounts on standard input says that an overlay at FOLDER has just these
 # layers. The kernel cuts options that are too long, and says nothing.
 overlay_holds() {
-  awk -v "folder=$1" -v "lower=lowerdir=$2" -v "upper=upperdir=$3" '
-    $5 == folder { options = $NF }
-    END {
-      count = split(options, option, ",")
-      for (i = 1; i <= count; i++) { if (option[i] == lower) found++; if (option[i] == upper) found++ }
-      exit found != 2
-    }'
+  options=$(awk -v "folder=$1" '$5 == folder { found = $NF } END { print found }')
+  case ,$options, in *",lowerdir=$2,"*) ;; *) return 1 ;; esac
+  case ,$options, in *",upperdir=$3,"*) ;; *) return 1 ;; esac
 }
 
 mount_workload() {
